@@ -1,1 +1,31 @@
-//! Not written yet.
+//! The wire of TritonTube: ids, paths, REST types, problems and typed clients.
+//!
+//! Server, client and the OpenAPI documents use the types of this crate alike, so that they cannot disagree.
+//! It knows HTTP as a shape only: no server, no database, no file system.
+
+pub mod client;
+pub mod cluster;
+pub mod id;
+pub mod job;
+pub mod layout;
+pub mod problem;
+pub mod range;
+pub mod rebalance;
+pub mod secret;
+pub mod storage;
+pub mod video;
+
+pub use id::{BlobHash, BlobKey, Epoch, Generation, NodeId, NodeUrl, PartitionId, VideoId};
+pub use problem::{Problem, ProblemType};
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// One page of a list. Every list of every service has this shape.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Page<T> {
+    /// The entries, in the order of the list.
+    pub items: Vec<T>,
+    /// Pass it as `cursor` for the next page; null on the last page.
+    pub next_cursor: Option<String>,
+}
