@@ -1,0 +1,171 @@
+//! A typed client of the web service.
+
+use std::time::Duration;
+
+use http::Method;
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{Caller, ClientError};
+use crate::{
+    NodeId, Page, VideoId,
+    cluster::{self, Cluster, NewNode, Node},
+    job::Job,
+    rebalance::{ApplyRequest, Rebalance, RebalancePlan},
+    video::{self, Video, VideoQuery},
+};
+
+/// The longest wait for an answer that may need a look at every node.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A client of a web service.
+#[derive(Debug, Clone)]
+pub struct WebClient {
+    caller: Caller,
+    origin: String,
+}
+
+impl WebClient {
+    /// A client of the web service at `origin` (`http://host:port`).
+    pub fn new(caller: Caller, origin: &str) -> Self {
+        Self { caller, origin: origin.trim_end_matches('/').to_owned() }
+    }
+
+    async fn call<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&(impl Serialize + Sync)>,
+    ) -> Result<T, ClientError> {
+        let url = format!("{}{path}", self.origin);
+        let mut request = self.caller.request(method, &url).timeout(ANSWER_TIMEOUT);
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        self.caller.json(&url, request).await
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        self.call(Method::GET, path, None::<&()>).await
+    }
+
+    async fn post<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        self.call(Method::POST, path, None::<&()>).await
+    }
+
+    /// One page of the catalog.
+    pub async fn videos(&self, query: &VideoQuery) -> Result<Page<Video>, ClientError> {
+        let mut pairs = url::form_urlencoded::Serializer::new(String::new());
+        if let Ok(serde_json::Value::Object(fields)) = serde_json::to_value(query) {
+            for (name, value) in fields {
+                pairs.append_pair(&name, value.as_str().map_or(value.to_string(), str::to_owned).as_str());
+            }
+        }
+        self.get(&format!("{}?{}", video::route::VIDEOS, pairs.finish())).await
+    }
+
+    /// One video.
+    pub async fn video(&self, id: VideoId) -> Result<Video, ClientError> {
+        self.get(&video_path(video::route::VIDEO, id)).await
+    }
+
+    /// Uploads a video; `file` should have a name, which becomes the title unless `title` is given.
+    pub async fn upload(&self, title: Option<&str>, file: reqwest::multipart::Part) -> Result<Video, ClientError> {
+        let url = format!("{}{}", self.origin, video::route::VIDEOS);
+        let mut form = reqwest::multipart::Form::new();
+        if let Some(title) = title {
+            form = form.text("title", title.to_owned());
+        }
+        // No deadline on the whole: a large file over a slow line takes hours. The server drops a silent sender.
+        let request = self.caller.request(Method::POST, &url).multipart(form.part("file", file));
+        self.caller.json(&url, request).await
+    }
+
+    /// Tries a failed video again.
+    pub async fn retry(&self, id: VideoId) -> Result<Video, ClientError> {
+        self.post(&video_path(video::route::RETRY, id)).await
+    }
+
+    /// Deletes a video.
+    pub async fn delete(&self, id: VideoId) -> Result<(), ClientError> {
+        self.send_delete(&video_path(video::route::VIDEO, id)).await
+    }
+
+    async fn send_delete(&self, path: &str) -> Result<(), ClientError> {
+        let url = format!("{}{path}", self.origin);
+        let request = self.caller.request(Method::DELETE, &url).timeout(ANSWER_TIMEOUT);
+        self.caller.send(&url, request).await.map(drop)
+    }
+
+    /// The cluster at a glance.
+    pub async fn cluster(&self) -> Result<Cluster, ClientError> {
+        self.get(cluster::route::CLUSTER).await
+    }
+
+    /// The storage nodes.
+    pub async fn nodes(&self) -> Result<Page<Node>, ClientError> {
+        self.get(cluster::route::NODES).await
+    }
+
+    /// Stages a new node.
+    pub async fn add_node(&self, node: &NewNode) -> Result<Node, ClientError> {
+        self.call(Method::POST, cluster::route::NODES, Some(node)).await
+    }
+
+    /// Stages the draining of a node.
+    pub async fn drain_node(&self, id: NodeId) -> Result<Node, ClientError> {
+        self.post(&node_path(cluster::route::DRAIN, id)).await
+    }
+
+    /// Removes an empty node at once, or stages the removal of one that holds content.
+    pub async fn remove_node(&self, id: NodeId, force: bool) -> Result<(), ClientError> {
+        let query = if force { "?force=true" } else { "" };
+        self.send_delete(&format!("{}{query}", node_path(cluster::route::NODE, id))).await
+    }
+
+    /// How the migration stands.
+    pub async fn rebalance(&self) -> Result<Rebalance, ClientError> {
+        self.get(cluster::route::REBALANCE).await
+    }
+
+    /// What applying the staged changes would do.
+    pub async fn rebalance_plan(&self) -> Result<RebalancePlan, ClientError> {
+        self.post(cluster::route::REBALANCE_PLAN).await
+    }
+
+    /// Begins the migration.
+    pub async fn rebalance_apply(&self, apply: ApplyRequest) -> Result<Rebalance, ClientError> {
+        self.call(Method::POST, cluster::route::REBALANCE_APPLY, Some(&apply)).await
+    }
+
+    /// Holds the migration.
+    pub async fn rebalance_pause(&self) -> Result<Rebalance, ClientError> {
+        self.post(cluster::route::REBALANCE_PAUSE).await
+    }
+
+    /// Goes on with the migration.
+    pub async fn rebalance_resume(&self) -> Result<Rebalance, ClientError> {
+        self.post(cluster::route::REBALANCE_RESUME).await
+    }
+
+    /// Goes back to the committed epoch, or drops what is staged.
+    pub async fn rebalance_abort(&self) -> Result<Rebalance, ClientError> {
+        self.post(cluster::route::REBALANCE_ABORT).await
+    }
+
+    /// One page of the jobs.
+    pub async fn jobs(&self, cursor: Option<&str>) -> Result<Page<Job>, ClientError> {
+        let mut pairs = url::form_urlencoded::Serializer::new(String::new());
+        if let Some(cursor) = cursor {
+            pairs.append_pair("cursor", cursor);
+        }
+        self.get(&format!("{}?{}", cluster::route::JOBS, pairs.finish())).await
+    }
+}
+
+fn video_path(route: &str, id: VideoId) -> String {
+    route.replace("{id}", &id.to_string())
+}
+
+fn node_path(route: &str, id: NodeId) -> String {
+    route.replace("{node_id}", &id.to_string())
+}

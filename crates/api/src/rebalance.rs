@@ -1,0 +1,86 @@
+//! The REST types of a change of the layout: stage, plan, apply.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{Epoch, NodeId};
+
+/// Whether a migration runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum RebalancePhase {
+    /// One committed epoch, nothing moves.
+    Stable,
+    /// Content moves to the next epoch.
+    Migrating,
+    /// A migration is held.
+    Paused,
+}
+
+/// How the migration stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Rebalance {
+    /// Whether a migration runs. It is stable again when the former holders have given up their copies.
+    pub phase: RebalancePhase,
+    /// The committed epoch.
+    pub epoch: Epoch,
+    /// Partitions whose new holders have everything.
+    pub partitions_done: u32,
+    /// Partitions that get a new holder.
+    pub partitions_total: u32,
+    /// Payload bytes copied.
+    pub bytes_done: u64,
+    /// Payload bytes to copy, as planned.
+    pub bytes_total: u64,
+    /// Present rate.
+    pub bytes_per_second: u64,
+    /// Remaining time; null while it cannot be told.
+    pub eta_seconds: Option<u64>,
+    /// What went wrong lately and is tried again, newest last; at most 20.
+    pub errors: Vec<String>,
+    /// Changes staged and not applied, in words.
+    pub staged: Vec<String>,
+}
+
+/// One node before and after.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct PlannedNode {
+    /// The node.
+    pub id: NodeId,
+    /// Partitions now.
+    pub partitions_before: u32,
+    /// Partitions afterwards.
+    pub partitions_after: u32,
+    /// Payload bytes that it has to receive.
+    pub bytes_in: u64,
+}
+
+/// What applying the staged changes would do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct RebalancePlan {
+    /// The committed epoch that this plan starts from: pass it to `apply`.
+    pub epoch: Epoch,
+    /// The changes, in words. Nothing to do when empty.
+    pub changes: Vec<String>,
+    /// Partition replicas that get a new holder.
+    pub replicas_to_move: u32,
+    /// The smallest possible number of them.
+    pub replicas_to_move_min: u32,
+    /// Payload bytes to copy.
+    pub bytes_to_move: u64,
+    /// Largest load divided by its entitlement, before.
+    pub balance_before: f64,
+    /// The same, afterwards.
+    pub balance_after: f64,
+    /// Each node before and after.
+    pub nodes: Vec<PlannedNode>,
+}
+
+/// Begins a migration.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ApplyRequest {
+    /// Refused with 412 unless this is the committed epoch; the present one if absent.
+    #[serde(default)]
+    pub epoch: Option<Epoch>,
+}
