@@ -1,1 +1,5 @@
-//! Not written yet.
+//! TritonTube's web service: REST API, catalog, transcode pipeline, cluster control and the embedded page.
+
+pub mod catalog;
+pub mod journal;
+pub mod store;

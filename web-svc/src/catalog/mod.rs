@@ -1,0 +1,15 @@
+//! The catalog's records: what the journal keeps of videos, their jobs and what is to be deleted.
+//!
+//! Records are JSON with a version. Fields that this version does not know survive a rewrite in `rest`, so that an older
+//! process can run beside a newer one.
+
+mod job;
+mod trash;
+mod video;
+
+pub use job::{JobKind, JobRecord, Lease};
+pub use trash::TrashRecord;
+pub use video::{Original, PART_BYTES, Published, VideoRecord};
+
+/// Fields of a record that this version does not know.
+pub type Rest = serde_json::Map<String, serde_json::Value>;

@@ -1,0 +1,52 @@
+//! The record of blobs to delete.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use triton_api::{BlobKey, Generation, VideoId};
+
+use super::{Rest, VideoRecord};
+
+/// The blobs of one generation of a video, or of its original (generation 0), that nothing refers to any more.
+///
+/// It is written in the change that drops the reference and deleted when the last blob is gone, so that a crash in
+/// between leaves nothing behind. It names keys by rule, not one by one: a segment that a late job would still write is
+/// deleted before it exists, and its tombstone refuses it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrashRecord {
+    /// The version of this shape.
+    pub v: u32,
+    /// The video.
+    pub video_id: VideoId,
+    /// The generation; 0 for the original.
+    pub generation: Generation,
+    /// Parts of the original.
+    pub parts: u64,
+    /// The names of the renditions.
+    pub renditions: Vec<String>,
+    /// Segments of each rendition at most.
+    pub segments: u32,
+    /// Not to be emptied before, so that who just began to read can finish.
+    pub not_before: Timestamp,
+    /// Fields of newer versions.
+    #[serde(flatten)]
+    pub rest: Rest,
+}
+
+impl TrashRecord {
+    /// Every key that may exist.
+    pub fn keys(&self) -> impl Iterator<Item = BlobKey> + '_ {
+        let parts = (0..self.parts).map(|part| VideoRecord::original_part(self.video_id, part));
+        let stills = ["poster.jpg", "storyboard.jpg", "storyboard.vtt"];
+        let stills = stills
+            .into_iter()
+            .filter(|_| self.generation.get() > 0)
+            .map(|file| VideoRecord::still_file(self.video_id, self.generation, file));
+        let segments = self.renditions.iter().flat_map(move |rendition| {
+            let files = (1..=self.segments).map(|number| format!("seg-{number:05}.m4s"));
+            std::iter::once("init.mp4".to_owned())
+                .chain(files)
+                .filter_map(|file| VideoRecord::media_file(self.video_id, self.generation, rendition, &file))
+        });
+        parts.chain(stills).chain(segments)
+    }
+}

@@ -1,0 +1,106 @@
+//! The record of a video.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use triton_api::{
+    BlobKey, Generation, VideoId,
+    video::{Rendition, VideoState, Visibility},
+};
+
+use super::Rest;
+
+/// The length of each part of an original but the last, in bytes.
+pub const PART_BYTES: u64 = 8 * 1024 * 1024;
+
+/// What the journal keeps of a video.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VideoRecord {
+    /// The version of this shape.
+    pub v: u32,
+    /// The video.
+    pub id: VideoId,
+    /// Shown to people.
+    pub title: String,
+    /// Shown to people.
+    pub description: String,
+    /// Who finds it.
+    pub visibility: Visibility,
+    /// Where it stands.
+    pub state: VideoState,
+    /// Why it failed.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// When the upload began.
+    pub created_at: Timestamp,
+    /// The uploaded file.
+    pub original: Original,
+    /// The generation that is being made or was made last; 0 before the first.
+    pub generation: Generation,
+    /// What plays.
+    #[serde(default)]
+    pub published: Option<Published>,
+    /// The process that receives the upload, while it does.
+    #[serde(default)]
+    pub uploader: Option<String>,
+    /// Fields of newer versions.
+    #[serde(flatten)]
+    pub rest: Rest,
+}
+
+/// The uploaded file, which lies on the ring in parts of [`PART_BYTES`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Original {
+    /// Its length.
+    pub len_bytes: u64,
+    /// Its name as the uploader's program told it, for the download; never used as a path.
+    pub file_name: String,
+}
+
+impl Original {
+    /// The number of parts.
+    pub fn parts(&self) -> u64 {
+        self.len_bytes.div_ceil(PART_BYTES)
+    }
+}
+
+/// A generation that plays.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Published {
+    /// The generation.
+    pub generation: Generation,
+    /// Its duration.
+    pub duration_ms: u64,
+    /// Pixels as displayed.
+    pub width: u32,
+    /// Pixels as displayed.
+    pub height: u32,
+    /// Best first, sound last.
+    pub renditions: Vec<Rendition>,
+    /// Whether there is a still picture.
+    pub poster: bool,
+    /// Whether there are thumbnails.
+    pub storyboard: bool,
+}
+
+impl VideoRecord {
+    /// The key of the part of the original that begins at `part * PART_BYTES`.
+    pub fn original_part(id: VideoId, part: u64) -> BlobKey {
+        key(&format!("v/{id}/0/original-{part:06}"))
+    }
+
+    /// The key of a file of a rendition: an init segment, a segment.
+    ///
+    /// `None` where a name does not fit the grammar of keys, as only a request's path can bring about.
+    pub fn media_file(id: VideoId, generation: Generation, rendition: &str, file: &str) -> Option<BlobKey> {
+        format!("v/{id}/{generation}/{rendition}/{file}").parse().ok()
+    }
+
+    /// The key of a file that stands beside the renditions: poster, storyboard.
+    pub fn still_file(id: VideoId, generation: Generation, file: &'static str) -> BlobKey {
+        key(&format!("v/{id}/{generation}/{file}"))
+    }
+}
+
+fn key(text: &str) -> BlobKey {
+    text.parse().expect("made of an id, numbers and plain names, which fit the grammar of keys")
+}

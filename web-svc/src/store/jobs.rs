@@ -1,0 +1,77 @@
+//! Queries over jobs.
+
+use jiff::Timestamp;
+use sqlx::Row;
+use triton_api::{Generation, VideoId};
+
+use super::{During, Store, StoreError, Stored, decode};
+use crate::{catalog::JobRecord, journal::RecordKey};
+
+/// A job with its record's key and revision.
+pub type JobRow = (RecordKey, Stored<JobRecord>);
+
+/// What a worker may lease now: waiting and due, or with a lease that has run out; `finalize` only after all others.
+const RUNNABLE: &str = "
+    SELECT r.key, r.revision, r.value FROM jobs j JOIN records r ON r.key = j.record_key
+    WHERE ((j.state = 'waiting' AND j.not_before_ms <= ?1) OR (j.state = 'running' AND j.lease_expires_ms <= ?1))
+      AND (j.kind <> 'finalize' OR NOT EXISTS (
+          SELECT 1 FROM jobs other
+          WHERE other.video_id = j.video_id AND other.generation = j.generation
+            AND other.kind <> 'finalize' AND other.state <> 'done'))
+    ORDER BY j.priority, j.created_ms, j.id LIMIT ?2";
+
+impl Store {
+    /// The jobs that may be leased at `now`, first things first.
+    pub async fn runnable_jobs(&self, now: Timestamp, limit: u32) -> Result<Vec<JobRow>, StoreError> {
+        let query = sqlx::query(RUNNABLE).bind(now.as_millisecond()).bind(limit);
+        rows(query.fetch_all(&self.readers).await.during("looking for work")?)
+    }
+
+    /// All jobs of one generation of a video.
+    pub async fn jobs_of(&self, video: VideoId, generation: Generation) -> Result<Vec<JobRow>, StoreError> {
+        let query = sqlx::query(
+            "SELECT r.key, r.revision, r.value FROM jobs j JOIN records r ON r.key = j.record_key
+             WHERE j.video_id = ? AND j.generation = ? ORDER BY j.id",
+        );
+        let query = query.bind(video.to_string()).bind(i64::from(generation.get()));
+        rows(query.fetch_all(&self.readers).await.during("listing a video's jobs")?)
+    }
+
+    /// A page of all jobs in the order of their ids, beginning after `after`.
+    pub async fn jobs(&self, after: Option<&str>, limit: u32) -> Result<Vec<JobRow>, StoreError> {
+        let query = sqlx::query(
+            "SELECT r.key, r.revision, r.value FROM jobs j JOIN records r ON r.key = j.record_key
+             WHERE j.id > ? ORDER BY j.id LIMIT ?",
+        );
+        let query = query.bind(after.unwrap_or_default().to_owned()).bind(limit);
+        rows(query.fetch_all(&self.readers).await.during("listing jobs")?)
+    }
+
+    /// Jobs with a lease, at most `limit`.
+    pub async fn leased_jobs(&self, limit: u32) -> Result<Vec<JobRow>, StoreError> {
+        let query = sqlx::query(
+            "SELECT r.key, r.revision, r.value FROM jobs j JOIN records r ON r.key = j.record_key
+             WHERE j.state = 'running' ORDER BY j.id LIMIT ?",
+        );
+        rows(query.bind(limit).fetch_all(&self.readers).await.during("listing leases")?)
+    }
+
+    /// The number of jobs in each state.
+    pub async fn job_counts(&self) -> Result<Vec<(String, u64)>, StoreError> {
+        let rows = sqlx::query("SELECT state, COUNT(*) FROM jobs GROUP BY state")
+            .fetch_all(&self.readers)
+            .await
+            .during("counting jobs")?;
+        Ok(rows.into_iter().map(|row| (row.get(0), row.get::<i64, _>(1).unsigned_abs())).collect())
+    }
+}
+
+fn rows(rows: Vec<sqlx::sqlite::SqliteRow>) -> Result<Vec<JobRow>, StoreError> {
+    rows.into_iter()
+        .map(|row| {
+            let key = RecordKey::from_stored(row.get(0));
+            let stored = decode(key.clone(), row.get(1), row.get::<&str, _>(2))?;
+            Ok((key, stored))
+        })
+        .collect()
+}
