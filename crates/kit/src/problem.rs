@@ -24,7 +24,10 @@ const RETRY_AFTER_SECONDS: u32 = 2;
 /// A service maps each of its error enums to this once (`impl From<VideoError> for ApiError`). The cause is logged once,
 /// with the request id, by [`crate::layers::layers`]; the body of a 500 says nothing but that id.
 #[derive(Debug)]
-pub struct ApiError {
+pub struct ApiError(Box<Parts>);
+
+#[derive(Debug)]
+struct Parts {
     kind: ProblemType,
     detail: String,
     cause: Option<Cause>,
@@ -39,7 +42,7 @@ impl ApiError {
         if matches!(kind.status(), StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
             headers.insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
         }
-        Self { kind, detail: detail.into(), cause: None, headers }
+        Self(Box::new(Parts { kind, detail: detail.into(), cause: None, headers }))
     }
 
     /// A bug or a broken machine: 500, the cause in the log only.
@@ -60,14 +63,14 @@ impl ApiError {
     /// Adds what the log should tell and the caller should not.
     #[must_use]
     pub fn with_cause(mut self, cause: impl Into<Cause>) -> Self {
-        self.cause = Some(cause.into());
+        self.0.cause = Some(cause.into());
         self
     }
 
     /// Adds a header to the response, such as `Content-Range` to a 416.
     #[must_use]
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.headers.insert(name, value);
+        self.0.headers.insert(name, value);
         self
     }
 
@@ -79,7 +82,7 @@ impl ApiError {
 
     /// The type of the problem.
     pub fn kind(&self) -> ProblemType {
-        self.kind
+        self.0.kind
     }
 }
 
@@ -95,13 +98,14 @@ impl From<Problem> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let mut problem = Problem::new(self.kind, &*self.detail);
+        let Parts { kind, detail, cause, headers } = *self.0;
+        let mut problem = Problem::new(kind, &*detail);
         if problem.status == StatusCode::INTERNAL_SERVER_ERROR.as_u16() {
             "Look for the request id in the service's log; trying again may help.".clone_into(&mut problem.detail);
         }
         let mut response = render(&problem);
-        response.headers_mut().extend(self.headers);
-        let cause = self.cause.map_or(self.detail, |cause| chain(&*cause));
+        response.headers_mut().extend(headers);
+        let cause = cause.map_or(detail, |cause| chain(&*cause));
         response.extensions_mut().insert(Reported { problem, cause });
         response
     }
