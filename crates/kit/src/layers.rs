@@ -1,0 +1,76 @@
+//! What happens to every request of every service.
+
+use std::{any::Any, time::Duration};
+
+use axum::{
+    Router,
+    extract::{MatchedPath, Request, State},
+    middleware::{self, Next},
+    response::{IntoResponse as _, Response},
+};
+use http::{HeaderValue, header::X_CONTENT_TYPE_OPTIONS};
+use tower_http::{catch_panic::CatchPanicLayer, timeout::RequestBodyTimeoutLayer};
+use tracing::Instrument as _;
+
+use crate::{
+    metrics::Observed,
+    problem::{self, ApiError},
+    request_id::{REQUEST_ID_HEADER, RequestId},
+    telemetry,
+};
+
+/// The longest silence of a caller in the middle of a body.
+const BODY_SILENCE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Wraps a finished router, `service` being its name in metrics and logs.
+///
+/// From outside to inside: a request id, taken over from the caller where it is a UUID and always answered; a span with
+/// method, route and ids, child of the caller's `traceparent`; metrics; every error a problem document, 404 and 405 of the
+/// router included; a panic answered with 500; a body that falls silent for 30 s broken off. Limits on the length of a body
+/// are left to each route.
+pub fn layers(router: Router, service: &'static str) -> Router {
+    router
+        .layer(RequestBodyTimeoutLayer::new(BODY_SILENCE_TIMEOUT))
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn_with_state(service, observe))
+}
+
+async fn observe(State(service): State<&'static str>, request: Request, next: Next) -> Response {
+    let id = RequestId::of(request.headers()).unwrap_or_else(RequestId::generate);
+    let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
+    let span = tracing::info_span!(
+        "request",
+        service,
+        method = %request.method(),
+        route,
+        request.id = %id,
+    );
+    telemetry::adopt(&span, request.headers());
+    answer(service, id, route, request, next).instrument(span).await
+}
+
+async fn answer(service: &'static str, id: RequestId, route: String, mut request: Request, next: Next) -> Response {
+    request.extensions_mut().insert(id);
+    let path = request.uri().path().to_owned();
+    let observed = Observed::begin(service, route, request.method());
+    let (mut response, cause) = problem::finish(next.run(request).await, id).await;
+    let status = response.status().as_u16();
+    match cause {
+        Some(cause) if status == 500 => tracing::error!(status, path, cause, "request failed"),
+        Some(cause) => tracing::warn!(status, path, cause, "request refused"),
+        None => tracing::debug!(status, path, "request answered"),
+    }
+    response.headers_mut().insert(REQUEST_ID_HEADER, id.header_value());
+    response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    observed.end(response)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the signature is tower-http's")]
+fn panicked(payload: Box<dyn Any + Send + 'static>) -> Response {
+    let message = payload
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| payload.downcast_ref::<&str>().copied())
+        .unwrap_or("no message");
+    ApiError::internal(format!("the handler panicked: {message}")).into_response()
+}
