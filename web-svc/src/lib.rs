@@ -2,4 +2,5 @@
 
 pub mod catalog;
 pub mod journal;
+pub mod pipeline;
 pub mod store;

@@ -1,0 +1,107 @@
+//! What can go wrong with a media task, sorted by what the caller should do about it.
+
+use std::time::Duration;
+
+use super::sniff::Demuxer;
+
+/// Why a media task did not produce its result.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PipelineError {
+    /// The file itself is at fault: trying again cannot help, and the text is for the person who uploaded it.
+    #[error("{0}")]
+    Source(#[from] SourceFault),
+    /// Something around the file failed (the connection, the disk, a limit of time): worth a bounded number of retries.
+    #[error("{operation} failed and may work when tried again: {detail}")]
+    Transient {
+        /// What was being done, for example `encode chunk 3`.
+        operation: String,
+        /// The last words of ffmpeg, or the I/O error.
+        detail: String,
+    },
+    /// The caller's token was cancelled; nothing is left running.
+    #[error("the work was cancelled")]
+    Cancelled,
+    /// This machine cannot do it: ffmpeg is missing or too old. Another worker may.
+    #[error("{0}")]
+    Environment(String),
+}
+
+impl PipelineError {
+    pub(super) fn transient(operation: impl Into<String>, detail: impl ToString) -> Self {
+        Self::Transient { operation: operation.into(), detail: detail.to_string() }
+    }
+
+    /// Whether trying again, here or elsewhere, is pointless.
+    pub fn is_permanent(&self) -> bool {
+        matches!(self, Self::Source(_))
+    }
+}
+
+/// What is wrong with a source, in words that the person who uploaded it understands.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SourceFault {
+    /// No bytes at all.
+    #[error("The file is empty.")]
+    Empty,
+    /// The first bytes belong to something else, which the text names.
+    #[error("{0}")]
+    NotAVideo(&'static str),
+    /// The container is fine but holds no picture.
+    #[error("The file has no picture: it holds sound only.")]
+    NoPicture,
+    /// The container is of a known kind but cannot be read.
+    #[error("The file looks like {container} but is damaged or incomplete: {detail}")]
+    Damaged {
+        /// What the first bytes promise.
+        container: Demuxer,
+        /// What was found instead.
+        detail: String,
+    },
+    /// The picture is in a format that is not decoded here.
+    #[error("The picture is coded as {0}, which is not supported.")]
+    UnsupportedCodec(String),
+    /// Dimensions that no real video has.
+    #[error("A picture of {width}x{height} pixels is not supported.")]
+    Dimensions {
+        /// Coded width in pixels.
+        width: u32,
+        /// Coded height in pixels.
+        height: u32,
+    },
+    /// More streams than any real video needs.
+    #[error("The file holds {count} streams; at most {max} are supported.")]
+    TooManyStreams {
+        /// Streams found.
+        count: usize,
+        /// Streams allowed.
+        max: usize,
+    },
+    /// Longer than this installation allows.
+    #[error("The video is {} long; at most {} are allowed.", clock(*.duration), clock(*.max))]
+    TooLong {
+        /// The video's duration.
+        duration: Duration,
+        /// The longest duration allowed.
+        max: Duration,
+    },
+    /// The container is readable, but not one frame could be decoded.
+    #[error("No picture could be decoded: {0}")]
+    Undecodable(String),
+}
+
+/// `3:07:09` for people.
+fn clock(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    format!("{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_video_that_is_too_long_is_told_in_hours() {
+        let fault = SourceFault::TooLong { duration: Duration::from_secs(45_296), max: Duration::from_secs(43_200) };
+        assert_eq!(fault.to_string(), "The video is 12:34:56 long; at most 12:00:00 are allowed.");
+    }
+}

@@ -1,0 +1,137 @@
+//! From a source that is readable over HTTP to CMAF segments and the manifests that describe them.
+//!
+//! The order of work: [`Pipeline::probe`] a [`Source`], make a [`Plan`] from what it found, run
+//! [`Pipeline::encode_chunk`] for every chunk and [`Pipeline::encode_audio`] for every track (in any order, on any machine),
+//! then describe the results as a [`Presentation`]. Nothing here knows about the database, the ring or who asks.
+//!
+//! Decisions (sniffing, rate, ladder, grid, filters, manifests) are pure. All I/O is in `run`, `probe`, `encode`,
+//! `audio`, `poster` and `storyboard`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+mod encode;
+mod encoded;
+mod error;
+mod grid;
+mod ladder;
+mod manifest;
+mod plan;
+mod presentation;
+mod rate;
+mod rendition;
+mod run;
+mod sniff;
+mod source;
+mod storyboard;
+mod toolchain;
+
+pub use encoded::{Encoded, INIT_FILE, RenditionOutput, Segment, segment_file};
+pub use error::{PipelineError, SourceFault};
+pub use grid::{Chunk, Grid};
+pub use ladder::{Rung, ladder};
+pub use plan::{AudioPlan, Plan};
+pub use presentation::{AudioRendition, Growth, Presentation, SegmentInfo, Track, VideoRendition};
+pub use rate::{FrameRate, UnknownFrameRate};
+pub use rendition::{InvalidRenditionName, RenditionName};
+pub use sniff::{Demuxer, SNIFF_BYTES, sniff};
+pub use source::{AudioTrack, Colour, NotHttp, Source, SourceInfo, Timestamp, VideoStream};
+pub use storyboard::Storyboard;
+pub use toolchain::{ProcessLimits, Toolchain};
+
+/// The media tools of this machine with the limits they run under. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Pipeline {
+    tools: Toolchain,
+    http: reqwest::Client,
+    settings: Settings,
+}
+
+/// How the pipeline encodes and what it refuses.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The `ffmpeg` program: a name looked up in `PATH`, or a path.
+    pub ffmpeg: PathBuf,
+    /// The `ffprobe` program.
+    pub ffprobe: PathBuf,
+    /// Threads of one ffmpeg run for decoding, and for each encoder; 0 lets ffmpeg take every core.
+    pub threads: u32,
+    /// x264's preset: the trade of processor time against size.
+    pub preset: String,
+    /// What is refused and when work is given up.
+    pub limits: Limits,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            ffmpeg: "ffmpeg".into(),
+            ffprobe: "ffprobe".into(),
+            threads: 0,
+            preset: "veryfast".to_owned(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// Bounds on sources and on the programs that read them.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Longest video accepted.
+    pub duration_max: Duration,
+    /// Most streams (pictures, sound, subtitles, data) in one file.
+    pub streams_max: usize,
+    /// Most pixels in one picture.
+    pub pixels_max: u32,
+    /// Longest time for one ffprobe run or one poster.
+    pub probe_time_max: Duration,
+    /// Longest time for any encoding: this, plus `encode_time_per_media_second` for each second of the media.
+    pub encode_time_base: Duration,
+    /// See `encode_time_base`.
+    pub encode_time_per_media_second: Duration,
+    /// An encoder that shows no progress for this long is killed.
+    pub stall_time_max: Duration,
+    /// Address space of one child process, in bytes.
+    pub memory_bytes_max: u64,
+    /// Size of any one file that a child process writes, in bytes.
+    pub file_bytes_max: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            duration_max: Duration::from_secs(12 * 3600),
+            streams_max: 64,
+            pixels_max: 35_389_440,
+            probe_time_max: Duration::from_secs(120),
+            encode_time_base: Duration::from_secs(300),
+            encode_time_per_media_second: Duration::from_secs(60),
+            stall_time_max: Duration::from_secs(60),
+            memory_bytes_max: 8 << 30,
+            file_bytes_max: 16 << 30,
+        }
+    }
+}
+
+impl Pipeline {
+    /// Looks at the tools of this machine.
+    ///
+    /// # Errors
+    /// [`PipelineError::Environment`] when ffmpeg or ffprobe is missing or cannot encode H.264 and AAC.
+    pub async fn detect(settings: Settings) -> Result<Self, PipelineError> {
+        let tools = Toolchain::detect(&settings.ffmpeg, &settings.ffprobe).await?;
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(Duration::from_secs(5))
+            .read_timeout(Duration::from_secs(30))
+            .build()
+            .map_err(|error| PipelineError::Environment(format!("no HTTP client: {error}")))?;
+        Ok(Self { tools, http, settings })
+    }
+
+    /// What was found by [`Pipeline::detect`].
+    pub fn toolchain(&self) -> &Toolchain {
+        &self.tools
+    }
+}

@@ -1,0 +1,50 @@
+//! Everything that is decided before the first frame is encoded, in a form that a job record can hold.
+
+use serde::{Deserialize, Serialize};
+
+use super::grid::{Chunk, Grid};
+use super::ladder::{Rung, ladder};
+use super::rendition::RenditionName;
+use super::source::{AudioTrack, SourceInfo};
+
+/// Tracks beyond these are ignored: the first ones are the ones that a film's makers wanted heard.
+const AUDIO_TRACKS_MAX: usize = 8;
+
+/// What to make out of a source. It depends on nothing but the probe, so every worker would make the same.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The source.
+    pub info: SourceInfo,
+    /// The video renditions, largest first.
+    pub rungs: Vec<Rung>,
+    /// Segments and chunks, shared by all video renditions.
+    pub grid: Grid,
+    /// The audio renditions.
+    pub audio: Vec<AudioPlan>,
+}
+
+/// One audio rendition to encode.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AudioPlan {
+    /// `audio-0`, `audio-1` and so on.
+    pub name: RenditionName,
+    /// The source's track.
+    pub track: AudioTrack,
+}
+
+impl Plan {
+    /// The plan for a probed source.
+    pub fn new(info: SourceInfo) -> Self {
+        let rungs = ladder(info.video.width, info.video.height, info.video.frame_rate);
+        let grid = Grid::regular(info.video.frames, info.video.frame_rate);
+        let tracks = info.audio.iter().take(AUDIO_TRACKS_MAX).enumerate();
+        let audio =
+            tracks.map(|(at, track)| AudioPlan { name: RenditionName::audio(at), track: track.clone() }).collect();
+        Self { info, rungs, grid, audio }
+    }
+
+    /// The chunk with that index.
+    pub fn chunk(&self, index: u32) -> Option<&Chunk> {
+        self.grid.chunks.get(usize::try_from(index).ok()?)
+    }
+}

@@ -1,0 +1,209 @@
+//! What manifests describe: tracks with their segments, measured.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use triton_api::Generation;
+
+use super::encoded::RenditionOutput;
+use super::rate::FrameRate;
+use super::rendition::RenditionName;
+
+/// Everything that a player can fetch of one generation of a video.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Presentation {
+    pub(super) generation: Generation,
+    pub(super) growth: Growth,
+    pub(super) video: Vec<VideoRendition>,
+    pub(super) audio: Vec<AudioRendition>,
+}
+
+/// Whether more segments will come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Growth {
+    /// Every segment is listed.
+    Complete,
+    /// Later segments are still being made.
+    Growing {
+        /// When the first segment became available.
+        since: Timestamp,
+        /// When this description was made.
+        now: Timestamp,
+    },
+}
+
+/// A video rendition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VideoRendition {
+    /// Name, codec and segments.
+    pub track: Track,
+    /// Width in pixels.
+    pub width: u32,
+    /// Height in pixels.
+    pub height: u32,
+    /// Constant frame rate.
+    pub frame_rate: FrameRate,
+}
+
+/// An audio rendition: stereo AAC.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AudioRendition {
+    /// Name, codec and segments.
+    pub track: Track,
+    /// The language as the source's container says it.
+    pub language: Option<String>,
+    /// The track's title in the source.
+    pub title: Option<String>,
+}
+
+/// What video and audio renditions have in common.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Track {
+    /// The rendition's name, which is also its folder's.
+    pub name: RenditionName,
+    /// RFC 6381 codec string.
+    pub codecs: String,
+    /// Ticks per second of the segments' durations.
+    pub timescale: u32,
+    /// Media segments in order.
+    pub segments: Vec<SegmentInfo>,
+}
+
+/// A stored media segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SegmentInfo {
+    /// Number, from 1.
+    pub number: u32,
+    /// How long it plays, in ticks.
+    pub duration_ticks: u64,
+    /// Size in bytes.
+    pub bytes_len: u64,
+}
+
+impl Presentation {
+    /// The presentation of one generation; its renditions' folders are below `{generation}/`, seen from the manifests.
+    ///
+    /// Only what plays is kept: segments up to the first gap in their numbers, as many of them as every video rendition has,
+    /// and no audio that begins after the picture has ended for good.
+    pub fn new(
+        generation: Generation,
+        growth: Growth,
+        mut video: Vec<VideoRendition>,
+        mut audio: Vec<AudioRendition>,
+    ) -> Self {
+        for track in video
+            .iter_mut()
+            .map(|rendition| &mut rendition.track)
+            .chain(audio.iter_mut().map(|rendition| &mut rendition.track))
+        {
+            track.keep_unbroken();
+        }
+        let common = video.iter().map(|rendition| rendition.track.segments.len()).min().unwrap_or(0);
+        video.iter_mut().for_each(|rendition| rendition.track.segments.truncate(common));
+        if growth == Growth::Complete
+            && let Some(end) = video.first().map(|rendition| rendition.track.seconds())
+        {
+            audio.iter_mut().for_each(|rendition| rendition.track.end_at(end));
+        }
+        video.retain(|rendition| !rendition.track.segments.is_empty());
+        audio.retain(|rendition| !rendition.track.segments.is_empty());
+        Self { generation, growth, video, audio }
+    }
+
+    /// The length of the longest track, in milliseconds.
+    pub fn duration_ms(&self) -> u64 {
+        self.tracks().map(|track| track.duration_ticks() * 1000 / u64::from(track.timescale.max(1))).max().unwrap_or(0)
+    }
+
+    /// Whether there is a picture to show.
+    pub fn is_playable(&self) -> bool {
+        !self.video.is_empty()
+    }
+
+    pub(super) fn tracks(&self) -> impl Iterator<Item = &Track> {
+        let audio = self.audio.iter().map(|rendition| &rendition.track);
+        self.video.iter().map(|rendition| &rendition.track).chain(audio)
+    }
+}
+
+impl Track {
+    /// The part of a track that one encoding produced.
+    pub fn of(output: &RenditionOutput) -> Self {
+        let info = |segment: &super::encoded::Segment| SegmentInfo {
+            number: segment.number,
+            duration_ticks: segment.duration_ticks,
+            bytes_len: segment.bytes_len,
+        };
+        Self {
+            name: output.rendition.clone(),
+            codecs: output.codecs.clone(),
+            timescale: output.timescale,
+            segments: output.segments.iter().map(info).collect(),
+        }
+    }
+
+    /// The sum of all durations.
+    pub fn duration_ticks(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.duration_ticks).sum()
+    }
+
+    /// The duration in seconds.
+    pub fn seconds(&self) -> f64 {
+        self.in_seconds(self.duration_ticks())
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "no track has 2^52 ticks")]
+    pub(super) fn in_seconds(&self, ticks: u64) -> f64 {
+        ticks as f64 / f64::from(self.timescale.max(1))
+    }
+
+    /// Bits per second over the whole track.
+    pub fn average_bandwidth_bps(&self) -> u64 {
+        self.bandwidth_bps(&self.segments)
+    }
+
+    /// The highest bit rate that a player has to expect, by the rule of RFC 8216: of any run of segments that lasts between
+    /// half and one and a half times the target duration. So a last segment of one frame does not count alone.
+    pub fn peak_bandwidth_bps(&self) -> u64 {
+        let target = self.segments.iter().map(|segment| segment.duration_ticks).max().unwrap_or(0);
+        let mut peak = self.average_bandwidth_bps();
+        for start in 0..self.segments.len() {
+            let mut duration = 0;
+            for (end, segment) in self.segments.iter().enumerate().skip(start) {
+                duration += segment.duration_ticks;
+                if duration * 2 > target * 3 {
+                    break;
+                }
+                if duration * 2 >= target {
+                    peak = peak.max(self.bandwidth_bps(self.segments.get(start..=end).unwrap_or_default()));
+                }
+            }
+        }
+        peak
+    }
+
+    fn bandwidth_bps(&self, segments: &[SegmentInfo]) -> u64 {
+        let ticks: u64 = segments.iter().map(|segment| segment.duration_ticks).sum();
+        let bits: u64 = segments.iter().map(|segment| segment.bytes_len * 8).sum();
+        let bandwidth = u128::from(bits) * u128::from(self.timescale) / u128::from(ticks.max(1));
+        u64::try_from(bandwidth).unwrap_or(u64::MAX)
+    }
+
+    /// Drops everything from the first gap in the numbers on.
+    fn keep_unbroken(&mut self) {
+        self.segments.sort_by_key(|segment| segment.number);
+        let unbroken = self.segments.iter().zip(1..).take_while(|(segment, number)| segment.number == *number).count();
+        self.segments.truncate(unbroken);
+    }
+
+    /// Drops segments that begin at or after `end` seconds.
+    fn end_at(&mut self, end: f64) {
+        let mut start = 0;
+        let kept = self.segments.iter().take_while(|segment| {
+            let begins = self.in_seconds(start);
+            start += segment.duration_ticks;
+            begins < end
+        });
+        let kept = kept.count();
+        self.segments.truncate(kept);
+    }
+}
