@@ -4,10 +4,15 @@
 //! process can run beside a newer one.
 
 mod job;
+mod title;
+mod track;
 mod trash;
 mod video;
+pub mod view;
 
 pub use job::{JobKind, JobRecord, Lease};
+pub use title::{Title, TitleError, title_of_file};
+pub use track::{StoredRendition, TrackKind, TrackRecord};
 pub use trash::TrashRecord;
 pub use video::{Original, PART_BYTES, Published, VideoRecord};
 

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use triton_api::{BlobKey, Generation, VideoId};
 
 use super::{Rest, VideoRecord};
+use crate::pipeline::Plan;
 
 /// The blobs of one generation of a video, or of its original (generation 0), that nothing refers to any more.
 ///
@@ -33,6 +34,32 @@ pub struct TrashRecord {
 }
 
 impl TrashRecord {
+    /// Everything that the jobs of a plan may have written.
+    pub fn of_plan(video_id: VideoId, generation: Generation, plan: &Plan, not_before: Timestamp) -> Self {
+        let last = plan.grid.chunks.last();
+        let pictures = last.map_or(0, |chunk| chunk.first_segment + u32::try_from(chunk.segments.len()).unwrap_or(0));
+        // Sound is cut at its own borders, so it may have some segments more.
+        let segments = pictures + pictures / 8 + 4;
+        let rungs = plan.rungs.iter().map(|rung| &rung.name);
+        let renditions = rungs.chain(plan.audio.iter().map(|audio| &audio.name));
+        Self {
+            v: 1,
+            video_id,
+            generation,
+            parts: 0,
+            renditions: renditions.map(|name| name.as_str().to_owned()).collect(),
+            segments,
+            not_before,
+            rest: Rest::new(),
+        }
+    }
+
+    /// The parts of an original.
+    pub fn of_original(video_id: VideoId, parts: u64, not_before: Timestamp) -> Self {
+        let generation = Generation::new(0);
+        Self { v: 1, video_id, generation, parts, renditions: Vec::new(), segments: 0, not_before, rest: Rest::new() }
+    }
+
     /// Every key that may exist.
     pub fn keys(&self) -> impl Iterator<Item = BlobKey> + '_ {
         let parts = (0..self.parts).map(|part| VideoRecord::original_part(self.video_id, part));

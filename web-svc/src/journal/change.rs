@@ -27,9 +27,14 @@ impl RecordKey {
         Self(format!("plan/{id}/{generation}"))
     }
 
-    /// What a player can play of one generation of a video.
-    pub fn presentation(id: VideoId, generation: Generation) -> Self {
-        Self(format!("presentation/{id}/{generation}"))
+    /// One rendition of one generation of a video.
+    pub fn track(id: VideoId, generation: Generation, position: u32) -> Self {
+        Self(format!("{}{position:03}", Self::tracks_prefix(id, generation)))
+    }
+
+    /// What the keys of all renditions of one generation begin with.
+    pub fn tracks_prefix(id: VideoId, generation: Generation) -> String {
+        format!("track/{id}/{generation}/")
     }
 
     /// One job of one generation of a video.

@@ -1,0 +1,70 @@
+//! What every part of the service shares.
+
+use std::{path::PathBuf, sync::Arc};
+
+use tokio_util::sync::CancellationToken;
+use triton_api::VideoId;
+
+use crate::{
+    catalog::{JobRecord, VideoRecord, view},
+    journal::Journal,
+    pipeline::Pipeline,
+    ring::Ring,
+    source::Sources,
+    store::{Store, StoreError, Stored},
+    upload::Uploads,
+};
+
+/// The state of the service. Cloning is cheap.
+#[derive(Clone)]
+pub struct App {
+    /// Queries.
+    pub store: Store,
+    /// Changes.
+    pub journal: Arc<dyn Journal>,
+    /// Blobs.
+    pub ring: Ring,
+    /// ffmpeg.
+    pub pipeline: Pipeline,
+    /// Originals for ffmpeg to read.
+    pub sources: Sources,
+    /// Uploads under way in this process.
+    pub uploads: Uploads,
+    /// Identifies this process among all that ever ran.
+    pub process_id: Arc<str>,
+    /// For files while they are made.
+    pub work_dir: Arc<PathBuf>,
+    /// The longest upload.
+    pub upload_bytes_max: u64,
+    /// Ends everything that has no end of its own.
+    pub shutdown: CancellationToken,
+}
+
+impl App {
+    /// A video with the jobs of its present generation, where it has any.
+    pub async fn video_with_jobs(
+        &self,
+        id: VideoId,
+    ) -> Result<Option<(Stored<VideoRecord>, Vec<JobRecord>)>, StoreError> {
+        let Some(video) = self.store.video(id).await? else { return Ok(None) };
+        let jobs = self.jobs_of(&video.value).await?;
+        Ok(Some((video, jobs)))
+    }
+
+    /// The jobs of a video's present generation that matter to its state.
+    pub async fn jobs_of(&self, video: &VideoRecord) -> Result<Vec<JobRecord>, StoreError> {
+        use triton_api::video::VideoState::{Failed, Processing, Queued, Ready, Uploading};
+        match video.state {
+            Uploading | Ready | Failed => Ok(Vec::new()),
+            Queued | Processing => {
+                let rows = self.store.jobs_of(video.id, video.generation).await?;
+                Ok(rows.into_iter().map(|(_, job)| job.value).collect())
+            }
+        }
+    }
+
+    /// A video as the API shows it.
+    pub async fn view(&self, record: &VideoRecord) -> Result<triton_api::video::Video, StoreError> {
+        Ok(view::video(record, &self.jobs_of(record).await?))
+    }
+}

@@ -1,0 +1,110 @@
+//! From records to what the API shows.
+
+use triton_api::{
+    job::{Job, JobState},
+    video::{Playback, Video, VideoState, route},
+};
+
+use super::{JobKind, JobRecord, VideoRecord};
+
+/// A video as the API shows it; `jobs` are those of its present generation.
+pub fn video(record: &VideoRecord, jobs: &[JobRecord]) -> Video {
+    let published = record.published.as_ref();
+    let at = |route: &str| route.replace("{id}", &record.id.to_string());
+    Video {
+        id: record.id,
+        title: record.title.clone(),
+        description: record.description.clone(),
+        state: record.state,
+        playable: published.is_some(),
+        progress: match record.state {
+            VideoState::Ready => 1.0,
+            VideoState::Uploading | VideoState::Failed => 0.0,
+            VideoState::Queued | VideoState::Processing => progress(jobs),
+        },
+        reason: record.reason.clone(),
+        duration_ms: published.map(|p| p.duration_ms),
+        width: published.map(|p| p.width),
+        height: published.map(|p| p.height),
+        renditions: published.map(|p| p.renditions.clone()).unwrap_or_default(),
+        playback: published.map(|p| Playback {
+            dash: at(route::DASH),
+            hls: at(route::HLS),
+            poster: p.poster.then(|| at(route::POSTER)),
+            storyboard: p.storyboard.then(|| at(route::STORYBOARD)),
+        }),
+        visibility: record.visibility,
+        created_at: record.created_at,
+        original_bytes: record.original.len_bytes,
+    }
+}
+
+/// The part of a generation's work that is done, from 0 to 1.
+#[expect(clippy::cast_precision_loss, reason = "a ratio for people")]
+pub fn progress(jobs: &[JobRecord]) -> f32 {
+    let total: u64 = jobs.iter().map(|job| job.cost_frames).sum();
+    let done: f32 = jobs
+        .iter()
+        .map(|job| match job.state {
+            JobState::Done => job.cost_frames as f32,
+            JobState::Running => job.cost_frames as f32 * job.progress.clamp(0.0, 1.0),
+            JobState::Waiting | JobState::Failed => 0.0,
+        })
+        .sum();
+    // The last hundredth is the publication.
+    (done / total.max(1) as f32).min(0.99)
+}
+
+/// What a video's processing waits for, in words; `None` while it does not wait.
+pub fn waiting_for(record: &VideoRecord, jobs: &[JobRecord]) -> Option<String> {
+    match record.state {
+        VideoState::Uploading => Some("the rest of the upload".to_owned()),
+        VideoState::Queued => Some("a free transcode slot".to_owned()),
+        VideoState::Processing if jobs.iter().all(|job| job.state != JobState::Running) => {
+            jobs.iter().filter(|job| job.state == JobState::Waiting).find_map(|job| waits_for(job, jobs))
+        }
+        VideoState::Processing | VideoState::Ready | VideoState::Failed => None,
+    }
+}
+
+/// A job as the API shows it; `siblings` are the jobs of the same generation.
+pub fn job(record: &JobRecord, siblings: &[JobRecord]) -> Job {
+    Job {
+        id: record.id(),
+        video_id: record.video_id,
+        kind: record.kind.label().to_owned(),
+        subject: subject(record, siblings),
+        state: record.state,
+        attempt: u32::try_from(record.leases).unwrap_or(u32::MAX),
+        attempts_max: JobRecord::FAILURES_MAX,
+        progress: if record.state == JobState::Done { 1.0 } else { record.progress },
+        worker: record.lease.as_ref().map(|lease| lease.worker.clone()),
+        waits_for: waits_for(record, siblings),
+        last_error: record.last_error.clone(),
+        created_at: record.created_at,
+    }
+}
+
+fn subject(record: &JobRecord, siblings: &[JobRecord]) -> String {
+    let chunks = siblings.iter().filter(|job| matches!(job.kind, JobKind::Chunk { .. })).count();
+    match record.kind {
+        JobKind::Chunk { index } => format!("picture, chunk {} of {chunks}", index + 1),
+        JobKind::Audio { index } => format!("sound, track {}", index + 1),
+        JobKind::Poster => "poster and storyboard".to_owned(),
+        JobKind::Finalize => "publication".to_owned(),
+    }
+}
+
+fn waits_for(record: &JobRecord, siblings: &[JobRecord]) -> Option<String> {
+    if record.state != JobState::Waiting {
+        return None;
+    }
+    let open = siblings.iter().filter(|job| job.kind != JobKind::Finalize && job.state != JobState::Done).count();
+    if record.kind == JobKind::Finalize && open > 0 {
+        return Some(format!("{open} other jobs of this video"));
+    }
+    if record.not_before > jiff::Timestamp::now() {
+        return Some(format!("another try at {}", record.not_before.strftime("%H:%M:%S UTC")));
+    }
+    Some("a free transcode slot".to_owned())
+}

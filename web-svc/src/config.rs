@@ -1,0 +1,139 @@
+//! The configuration: flags and environment variables, checked before anything is opened.
+
+use std::{net::SocketAddr, path::PathBuf, str::FromStr};
+
+use clap::Parser;
+use thiserror::Error;
+use triton_api::NodeUrl;
+use triton_kit::{secret::SecretArgs, telemetry::LogArgs};
+
+/// TritonTube's web service: upload, transcode and play videos; without any flag all in one process.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "web-svc", version, max_term_width = 120)]
+pub struct Config {
+    /// Address of the REST API and the page
+    #[arg(long, env = "TRITON_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDR")]
+    pub listen: SocketAddr,
+    /// Where everything is kept that is kept here
+    #[arg(long, env = "TRITON_DATA_DIR", default_value = "data", value_name = "DIR")]
+    pub data_dir: PathBuf,
+    /// Where metadata is kept: sqlite:PATH; `catalog.db` in the data directory if absent
+    #[arg(long, env = "TRITON_METADATA", value_name = "sqlite:PATH")]
+    pub metadata: Option<Metadata>,
+    /// Where blobs are kept: `embedded` for a storage node in this process, or the URLs of the first storage nodes
+    #[arg(long, env = "TRITON_STORAGE", default_value = "embedded", value_name = "embedded|URL,URL,...")]
+    pub storage: Storage,
+    /// Replicas of every blob, on distinct nodes; as many as there are nodes while there are fewer
+    #[arg(long, env = "TRITON_REPLICAS", default_value_t = 3, value_name = "N",
+          value_parser = clap::value_parser!(u8).range(1..=7))]
+    pub replicas: u8,
+    /// Address of the embedded storage node
+    #[arg(long, env = "TRITON_NODE_LISTEN", default_value = "127.0.0.1:8090", value_name = "ADDR")]
+    pub node_listen: SocketAddr,
+    /// Transcode jobs at once; one for every four cores if absent, 0 for none
+    #[arg(long, env = "TRITON_TRANSCODE_SLOTS", value_name = "N")]
+    pub transcode_slots: Option<usize>,
+    /// x264's preset: slower ones make smaller files
+    #[arg(long, env = "TRITON_X264_PRESET", default_value = "veryfast", value_name = "NAME", value_parser = [
+        "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"])]
+    pub x264_preset: String,
+    /// The longest upload, in bytes
+    #[arg(long, env = "TRITON_UPLOAD_BYTES_MAX", default_value_t = 64 * 1024 * 1024 * 1024, value_name = "BYTES",
+          value_parser = clap::value_parser!(u64).range(1..))]
+    pub upload_bytes_max: u64,
+    /// Pulls of a rebalance at once run at most this fast, in bytes per second; 0 for no limit
+    #[arg(long, env = "TRITON_REBALANCE_BYTES_PER_SECOND", default_value_t = 0, value_name = "BYTES")]
+    pub rebalance_bytes_per_second: u64,
+    /// Former holders keep their copies this long after a rebalance, in seconds
+    #[arg(long, env = "TRITON_RECLAIM_GRACE_SECONDS", default_value_t = 5, value_name = "SECONDS")]
+    pub reclaim_grace_seconds: u64,
+    /// The secret of the cluster
+    #[command(flatten)]
+    pub secret: SecretArgs,
+    /// Logging
+    #[command(flatten)]
+    pub log: LogArgs,
+}
+
+/// A value that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ConfigError {
+    /// The kind of metadata store is not known.
+    #[error("`{0}` is no metadata store: use sqlite:PATH (etcd comes with a later version)")]
+    Metadata(String),
+    /// Neither `embedded` nor a list of URLs.
+    #[error("`{0}` is neither `embedded` nor a list of storage nodes such as http://127.0.0.1:8091,http://127.0.0.1:8092")]
+    Storage(String),
+}
+
+/// Where metadata is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Metadata {
+    /// A SQLite database.
+    Sqlite(PathBuf),
+}
+
+impl FromStr for Metadata {
+    type Err = ConfigError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.strip_prefix("sqlite:") {
+            Some(path) if !path.is_empty() => Ok(Self::Sqlite(path.into())),
+            _ => Err(ConfigError::Metadata(text.to_owned())),
+        }
+    }
+}
+
+/// Where blobs are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Storage {
+    /// In a storage node inside of this process.
+    Embedded,
+    /// On these nodes, which make the first layout.
+    Nodes(Vec<NodeUrl>),
+}
+
+impl FromStr for Storage {
+    type Err = ConfigError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "embedded" {
+            return Ok(Self::Embedded);
+        }
+        let urls: Result<Vec<NodeUrl>, _> = text.split(',').map(|url| url.trim().parse()).collect();
+        urls.map(Self::Nodes).map_err(|_| ConfigError::Storage(text.to_owned()))
+    }
+}
+
+impl Config {
+    /// The database's file.
+    pub fn database(&self) -> PathBuf {
+        match &self.metadata {
+            Some(Metadata::Sqlite(path)) => path.clone(),
+            None => self.data_dir.join("catalog.db"),
+        }
+    }
+
+    /// Transcode jobs at once, and threads for each.
+    pub fn slots_and_threads(&self) -> (usize, u32) {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let slots = self.transcode_slots.unwrap_or_else(|| (cores / 4).max(1));
+        let threads = (cores / slots.max(1)).max(1);
+        (slots, u32::try_from(threads).unwrap_or(1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_parse_and_bad_values_name_the_fix() {
+        let config = Config::try_parse_from(["web-svc", "--storage", "http://a:1, http://b:2/"]).unwrap();
+        assert!(matches!(config.storage, Storage::Nodes(nodes) if nodes.len() == 2));
+        for bad in [["--storage", "embeded"], ["--metadata", "mysql://x"], ["--replicas", "0"], ["--listen", "8080"]] {
+            let error = Config::try_parse_from(["web-svc"].into_iter().chain(bad)).unwrap_err().to_string();
+            assert!(error.contains(bad[0]), "{error}");
+        }
+    }
+}

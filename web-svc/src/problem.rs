@@ -1,0 +1,43 @@
+//! How the service's errors look over HTTP.
+
+use triton_api::ProblemType;
+use triton_kit::ApiError;
+
+use crate::{journal::JournalError, ring::RingError, store::StoreError};
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        Self::internal(error)
+    }
+}
+
+impl From<JournalError> for ApiError {
+    fn from(error: JournalError) -> Self {
+        match error {
+            JournalError::Conflict { .. } => {
+                Self::new(ProblemType::Conflict, "Somebody else changed this at the same moment. Look again and retry.")
+            }
+            JournalError::Unavailable(_) => {
+                Self::new(ProblemType::Unavailable, "The metadata cannot be written right now. Try again in a while.")
+                    .with_cause(error)
+            }
+            JournalError::TooManyOperations { .. } | JournalError::TooLarge { .. } | JournalError::Encode { .. } => {
+                Self::internal(error)
+            }
+        }
+    }
+}
+
+impl From<RingError> for ApiError {
+    fn from(error: RingError) -> Self {
+        match error {
+            RingError::NotFound { .. } | RingError::Deleted { .. } => Self::not_found("There is nothing here (any more)."),
+            RingError::Range { .. } => Self::new(ProblemType::RangeNotSatisfiable, "The range lies outside of the file."),
+            RingError::Unavailable { .. } | RingError::StaleLayout { .. } => {
+                let detail = "Too few storage nodes answer right now. Try again in a while.";
+                Self::new(ProblemType::Unavailable, detail).with_cause(error)
+            }
+            RingError::Exists { .. } | RingError::TooLarge { .. } | RingError::Corrupt { .. } => Self::internal(error),
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! The beginning of an upload: the video's record, so that a crash leaves a trace to clean up by.
+
+use jiff::Timestamp;
+use triton_api::{
+    Generation, VideoId,
+    video::{VideoState, Visibility},
+};
+
+use super::UploadError;
+use crate::{
+    app::App,
+    catalog::{Original, Rest, VideoRecord, title_of_file},
+    journal::{Change, Expect, RecordKey, Revision},
+};
+
+/// Creates the record of a video whose bytes are arriving.
+pub(super) async fn begin(app: &App, id: VideoId, file_name: &str) -> Result<(VideoRecord, Revision), UploadError> {
+    let record = VideoRecord {
+        v: 1,
+        id,
+        title: title_of_file(file_name).into_string(),
+        description: String::new(),
+        visibility: Visibility::default(),
+        state: VideoState::Uploading,
+        reason: None,
+        created_at: Timestamp::now(),
+        original: Original { len_bytes: 0, file_name: file_name.chars().take(255).collect() },
+        generation: Generation::new(0),
+        published: None,
+        uploader: Some(app.process_id.to_string()),
+        rest: Rest::new(),
+    };
+    let change = Change::new().put(RecordKey::video(id), Expect::Absent, &record)?;
+    let revision = app.journal.commit(change).await?;
+    Ok((record, revision))
+}

@@ -1,0 +1,159 @@
+//! The end of an upload: the probe, and the jobs of the first generation. Or its undoing.
+
+use jiff::{SignedDuration, Timestamp};
+use tokio_util::sync::CancellationToken;
+use triton_api::{
+    Generation, VideoId,
+    job::JobState,
+    video::{VideoState, Visibility},
+};
+
+use super::UploadError;
+use crate::{
+    app::App,
+    catalog::{JobKind, JobRecord, Rest, Title, TrashRecord, VideoRecord},
+    journal::{CHANGE_OPS_MAX, Change, Expect, JournalError, RecordKey, Revision},
+    pipeline::Plan,
+};
+
+/// Tries to remove the traces of a failed upload at once; the janitor tries later.
+const DISCARD_TRIES: u32 = 3;
+
+/// What the sender said about the video.
+#[derive(Debug, Default)]
+pub(super) struct Details {
+    pub(super) title: Option<Title>,
+    pub(super) description: Option<String>,
+    pub(super) visibility: Option<Visibility>,
+}
+
+/// Probes a received original and queues its transcode.
+pub(super) async fn finish(
+    app: &App,
+    mut record: VideoRecord,
+    revision: Revision,
+    len_bytes: u64,
+    details: Details,
+) -> Result<VideoRecord, UploadError> {
+    record.original.len_bytes = len_bytes;
+    if let Some(title) = details.title {
+        record.title = title.into_string();
+    }
+    record.description = details.description.unwrap_or_default();
+    record.visibility = details.visibility.unwrap_or_default();
+    let source = app.sources.open(record.id, len_bytes);
+    let cancel = CancellationToken::new();
+    let _cancel_on_drop = cancel.clone().drop_guard();
+    let info = app.pipeline.probe(source.source(), &cancel).await?;
+    record.uploader = None;
+    create_generation(app, record, revision, &Plan::new(info)).await.map_err(UploadError::Journal)
+}
+
+/// Creates the next generation of a video: its plan, its jobs, and the video's state `queued`.
+///
+/// A long video has more jobs than one change takes. They come first, `finalize` last and together with the video's
+/// state, so that a crash in between leaves a video that is not queued and no generation that could be published.
+pub async fn create_generation(
+    app: &App,
+    mut record: VideoRecord,
+    revision: Revision,
+    plan: &Plan,
+) -> Result<VideoRecord, JournalError> {
+    record.generation = record.generation.next();
+    record.state = VideoState::Queued;
+    record.reason = None;
+    let (id, generation) = (record.id, record.generation);
+    let mut jobs = jobs(id, generation, plan);
+    let finalize = jobs.pop();
+    app.journal.commit(Change::new().put(RecordKey::plan(id, generation), Expect::Anything, plan)?).await?;
+    for batch in jobs.chunks(CHANGE_OPS_MAX) {
+        let mut change = Change::new();
+        for job in batch {
+            change = change.put(key(job), Expect::Anything, job)?;
+        }
+        app.journal.commit(change).await?;
+    }
+    let mut change = Change::new().put(RecordKey::video(id), Expect::At(revision), &record)?;
+    if let Some(job) = finalize {
+        change = change.put(key(&job), Expect::Anything, &job)?;
+    }
+    app.journal.commit(change).await?;
+    Ok(record)
+}
+
+fn key(job: &JobRecord) -> RecordKey {
+    RecordKey::job(job.video_id, job.generation, &job.kind.to_string())
+}
+
+/// The jobs of a plan; `finalize` is the last.
+fn jobs(video_id: VideoId, generation: Generation, plan: &Plan) -> Vec<JobRecord> {
+    let now = Timestamp::now();
+    let job = |kind, priority, cost_frames| JobRecord {
+        v: 1,
+        video_id,
+        generation,
+        kind,
+        priority,
+        cost_frames,
+        state: JobState::Waiting,
+        failures: 0,
+        leases: 0,
+        lease: None,
+        not_before: now,
+        progress: 0.0,
+        last_error: None,
+        result: None,
+        created_at: now,
+        rest: Rest::new(),
+    };
+    // The smaller the number, the sooner: of all videos the first chunks, then the second ones, and so on, so that a long
+    // video does not starve a short one.
+    let chunks = plan.grid.chunks.iter().map(|chunk| {
+        job(JobKind::Chunk { index: chunk.index }, i64::from(chunk.index), chunk.frames())
+    });
+    // Sound and stills cost little beside the pictures; what exactly matters only to the progress bar.
+    let frames = plan.info.video.frames;
+    let audio = (0..).zip(&plan.audio).map(|(index, _)| job(JobKind::Audio { index }, 0, frames / 20 + 1));
+    let stills = [job(JobKind::Poster, 1, frames / 20 + 1), job(JobKind::Finalize, 0, 0)];
+    chunks.chain(audio).chain(stills).collect()
+}
+
+/// Removes a video whose upload failed, with everything that it left; what cannot be done now is left to the janitor.
+pub async fn discard(app: &App, id: VideoId, parts: u64) {
+    for _ in 0..DISCARD_TRIES {
+        match try_discard(app, id, parts).await {
+            Ok(()) => return,
+            Err(error) => tracing::warn!(video.id = %id, %error, "cannot remove a failed upload yet"),
+        }
+    }
+}
+
+async fn try_discard(app: &App, id: VideoId, parts: u64) -> Result<(), UploadError> {
+    let Some(video) = app.store.video(id).await? else { return Ok(()) };
+    if video.value.state != VideoState::Uploading {
+        return Ok(());
+    }
+    let parts = parts.max(video.value.original.parts());
+    let trash = TrashRecord::of_original(id, parts, Timestamp::now());
+    let mut change = Change::new()
+        .delete(RecordKey::video(id), Expect::At(video.revision))
+        .delete(RecordKey::plan(id, Generation::new(1)), Expect::Anything);
+    if trash.parts > 0 {
+        change = change.put(RecordKey::trash(id, trash.generation), Expect::Anything, &trash)?;
+    }
+    app.journal.commit(change).await?;
+    delete_jobs(app, id, Generation::new(1)).await
+}
+
+/// Deletes the jobs of a generation; whoever holds a lease on one of them loses it.
+pub(crate) async fn delete_jobs(app: &App, id: VideoId, generation: Generation) -> Result<(), UploadError> {
+    let jobs = app.store.jobs_of(id, generation).await?;
+    for batch in jobs.chunks(CHANGE_OPS_MAX) {
+        let change = batch.iter().fold(Change::new(), |change, (key, _)| change.delete(key.clone(), Expect::Anything));
+        app.journal.commit(change).await?;
+    }
+    Ok(())
+}
+
+/// How long the blobs of something deleted stay, so that who is reading them can finish.
+pub(crate) const TRASH_GRACE: SignedDuration = SignedDuration::from_secs(10);

@@ -1,0 +1,130 @@
+//! Uploads: bytes from a client become the parts of an original, a probe decides whether they are a video, and the
+//! jobs of its first generation are created.
+
+mod begin;
+mod finish;
+mod form;
+mod receive;
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use thiserror::Error;
+use tokio::sync::Notify;
+use triton_api::{ProblemType, VideoId};
+use triton_kit::ApiError;
+
+pub use finish::{create_generation, discard};
+pub(crate) use finish::{TRASH_GRACE, delete_jobs};
+pub use form::upload_form;
+
+use crate::{catalog::TitleError, journal::JournalError, pipeline::PipelineError, ring::RingError, store::StoreError};
+
+/// Why an upload did not become a video.
+#[derive(Debug, Error)]
+pub enum UploadError {
+    /// The form is not what is expected.
+    #[error("{0}")]
+    Form(String),
+    /// The sender broke off.
+    #[error("The upload broke off: {0}")]
+    BrokenOff(String),
+    /// The sender fell silent.
+    #[error("Nothing arrived for {seconds} seconds; the upload was given up. Upload the file again.")]
+    Silent {
+        /// The limit.
+        seconds: u64,
+    },
+    /// Over the limit.
+    #[error("The file is larger than this installation allows ({bytes_max} bytes).")]
+    TooLarge {
+        /// The limit.
+        bytes_max: u64,
+    },
+    /// A bad title or description.
+    #[error(transparent)]
+    Title(#[from] TitleError),
+    /// The probe refused the file, or could not be done.
+    #[error(transparent)]
+    Probe(#[from] PipelineError),
+    /// The storage nodes did not take it.
+    #[error(transparent)]
+    Ring(#[from] RingError),
+    /// The metadata could not be written.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The metadata could not be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<UploadError> for ApiError {
+    fn from(error: UploadError) -> Self {
+        let detail = error.to_string();
+        match error {
+            UploadError::Form(_) | UploadError::BrokenOff(_) => Self::bad_request(detail),
+            UploadError::Silent { .. } => Self::new(ProblemType::Timeout, detail),
+            UploadError::TooLarge { .. } => Self::new(ProblemType::TooLarge, detail),
+            UploadError::Title(_) => Self::new(ProblemType::Unprocessable, detail),
+            UploadError::Probe(PipelineError::Source(_)) => Self::new(ProblemType::NotAVideo, detail),
+            UploadError::Probe(cause) => {
+                let detail = "The file could not be examined right now. Upload it again in a while.";
+                Self::new(ProblemType::Unavailable, detail).with_cause(cause)
+            }
+            UploadError::Ring(cause) => cause.into(),
+            UploadError::Journal(cause) => cause.into(),
+            UploadError::Store(cause) => Self::internal(cause),
+        }
+    }
+}
+
+/// The uploads that this process receives right now. Cloning is cheap.
+///
+/// A video in the state `uploading` whose uploader is this process and which is not in here was dropped half way: the
+/// janitor removes it.
+#[derive(Debug, Clone, Default)]
+pub struct Uploads {
+    active: Arc<Mutex<HashSet<VideoId>>>,
+    ended: Arc<Notify>,
+}
+
+impl Uploads {
+    fn begin(&self, id: VideoId) -> ActiveUpload {
+        self.table().insert(id);
+        ActiveUpload { uploads: self.clone(), id }
+    }
+
+    /// Whether this process receives the upload right now.
+    pub fn is_active(&self, id: VideoId) -> bool {
+        self.table().contains(&id)
+    }
+
+    /// Waits until some upload has ended, in whatever way.
+    ///
+    /// # Cancel safety
+    /// May be dropped; an end in between wakes the next caller.
+    pub async fn ended(&self) {
+        self.ended.notified().await;
+    }
+
+    fn table(&self) -> std::sync::MutexGuard<'_, HashSet<VideoId>> {
+        // The set is whole between any two statements, so a panic elsewhere does not spoil it.
+        self.active.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Marks an upload as active while it lives.
+#[derive(Debug)]
+struct ActiveUpload {
+    uploads: Uploads,
+    id: VideoId,
+}
+
+impl Drop for ActiveUpload {
+    fn drop(&mut self) {
+        self.uploads.table().remove(&self.id);
+        self.uploads.ended.notify_one();
+    }
+}

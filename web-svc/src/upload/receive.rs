@@ -1,0 +1,120 @@
+//! Receiving a body: cut into parts, written to the ring while the next part arrives.
+
+use std::{collections::VecDeque, future::Future, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use tokio::task::JoinHandle;
+use tokio_util::task::AbortOnDropHandle;
+use triton_api::VideoId;
+
+use super::UploadError;
+use crate::{
+    catalog::{PART_BYTES, VideoRecord},
+    pipeline::{SNIFF_BYTES, sniff},
+    ring::{Ring, RingError},
+};
+
+/// The longest silence of a sender.
+pub(super) const SILENCE_MAX: Duration = Duration::from_secs(60);
+/// Parts on their way to the ring while the next one arrives. With the part that fills they bound an upload's memory.
+const PARTS_IN_FLIGHT: usize = 2;
+
+/// Cuts one original into parts and writes them.
+pub(super) struct Receiver {
+    ring: Ring,
+    id: VideoId,
+    bytes_max: u64,
+    buffer: BytesMut,
+    sniffed: bool,
+    received_bytes: u64,
+    parts: u64,
+    in_flight: VecDeque<AbortOnDropHandle<Result<(), RingError>>>,
+}
+
+impl Receiver {
+    pub(super) fn new(ring: Ring, id: VideoId, bytes_max: u64) -> Self {
+        Self {
+            ring,
+            id,
+            bytes_max,
+            buffer: BytesMut::new(),
+            sniffed: false,
+            received_bytes: 0,
+            parts: 0,
+            in_flight: VecDeque::new(),
+        }
+    }
+
+    /// Parts begun so far: what is to be deleted when the upload fails.
+    pub(super) fn parts(&self) -> u64 {
+        self.parts
+    }
+
+    /// Takes the next bytes; waits while too many parts are on their way.
+    pub(super) async fn push(&mut self, mut chunk: Bytes) -> Result<(), UploadError> {
+        self.received_bytes += chunk.len() as u64;
+        if self.received_bytes > self.bytes_max {
+            return Err(UploadError::TooLarge { bytes_max: self.bytes_max });
+        }
+        while !chunk.is_empty() {
+            let room = usize::try_from(PART_BYTES).unwrap_or(usize::MAX) - self.buffer.len();
+            self.buffer.extend_from_slice(&chunk.split_to(room.min(chunk.len())));
+            if !self.sniffed && self.buffer.len() >= SNIFF_BYTES {
+                self.sniff()?;
+            }
+            if self.buffer.len() as u64 == PART_BYTES {
+                self.send_part().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until everything is durable and returns the number of bytes.
+    pub(super) async fn finish(mut self) -> Result<u64, UploadError> {
+        if !self.sniffed {
+            self.sniff()?;
+        }
+        if !self.buffer.is_empty() {
+            self.send_part().await?;
+        }
+        while let Some(part) = self.in_flight.pop_front() {
+            joined(part).await?;
+        }
+        Ok(self.received_bytes)
+    }
+
+    /// Refuses what is no video before most of it has arrived.
+    fn sniff(&mut self) -> Result<(), UploadError> {
+        self.sniffed = true;
+        let head = self.buffer.get(..SNIFF_BYTES).unwrap_or(&self.buffer);
+        sniff(head).map_err(crate::pipeline::PipelineError::from)?;
+        Ok(())
+    }
+
+    async fn send_part(&mut self) -> Result<(), UploadError> {
+        if self.in_flight.len() >= PARTS_IN_FLIGHT
+            && let Some(oldest) = self.in_flight.pop_front()
+        {
+            joined(oldest).await?;
+        }
+        let (ring, key) = (self.ring.clone(), VideoRecord::original_part(self.id, self.parts));
+        let content = std::mem::take(&mut self.buffer).freeze();
+        self.parts += 1;
+        let write: JoinHandle<_> = tokio::spawn(async move { ring.put(&key, content).await.map(drop) });
+        self.in_flight.push_back(AbortOnDropHandle::new(write));
+        Ok(())
+    }
+}
+
+async fn joined(part: AbortOnDropHandle<Result<(), RingError>>) -> Result<(), UploadError> {
+    match part.await {
+        Ok(written) => Ok(written?),
+        Err(error) => Err(UploadError::BrokenOff(error.to_string())),
+    }
+}
+
+/// Waits for the sender, but not forever.
+pub(super) async fn unless_silent<T>(arrival: impl Future<Output = T>) -> Result<T, UploadError> {
+    let silent = |_| UploadError::Silent { seconds: SILENCE_MAX.as_secs() };
+    tokio::time::timeout(SILENCE_MAX, arrival).await.map_err(silent)
+}

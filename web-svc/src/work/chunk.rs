@@ -1,0 +1,92 @@
+//! Encoding jobs: a chunk of the picture, a track of sound. Their segments go to the ring, their measures to the record.
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{WorkError, lease::Leased};
+use crate::{
+    app::App,
+    catalog::VideoRecord,
+    pipeline::{Encoded, INIT_FILE, Plan, RenditionOutput, Segment, Source, Track, segment_file},
+};
+
+/// Segments on their way to the ring at once: bounds the memory of a job.
+const SEGMENTS_IN_FLIGHT: usize = 4;
+
+/// What an encoding job leaves in its record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Encoding {
+    /// Its part of each rendition.
+    pub(super) tracks: Vec<Track>,
+}
+
+pub(super) async fn pictures(
+    app: &App,
+    leased: &Leased,
+    plan: &Plan,
+    source: &Source,
+    index: u32,
+) -> Result<Value, WorkError> {
+    let progress = leased.progress.clone();
+    let report = move |done: f32| {
+        progress.send_replace(done);
+    };
+    let encoded =
+        app.pipeline.encode_chunk(plan, index, source, &app.work_dir, report, &leased.cancel).await?;
+    store(app, leased, &encoded).await
+}
+
+pub(super) async fn sound(
+    app: &App,
+    leased: &Leased,
+    plan: &Plan,
+    source: &Source,
+    index: u32,
+) -> Result<Value, WorkError> {
+    let progress = leased.progress.clone();
+    let report = move |done: f32| {
+        progress.send_replace(done);
+    };
+    let position = usize::try_from(index).map_err(|_| WorkError::Gone)?;
+    let encoded =
+        app.pipeline.encode_audio(plan, position, source, &app.work_dir, report, &leased.cancel).await?;
+    store(app, leased, &encoded).await
+}
+
+/// Writes all segments to the ring and returns their measures.
+async fn store(app: &App, leased: &Leased, encoded: &Encoded) -> Result<Value, WorkError> {
+    for output in encoded.renditions.iter().filter(|output| !output.segments.is_empty()) {
+        // Every chunk writes the init segment: the ring takes the same content again and refuses another, which proves
+        // that the chunks fit together.
+        put(app, leased, output, INIT_FILE, output.init.clone()).await?;
+        let writes = output.segments.iter().map(|segment| store_segment(app, leased, output, segment));
+        stream::iter(writes).buffer_unordered(SEGMENTS_IN_FLIGHT).try_collect::<()>().await?;
+    }
+    let tracks = encoded.renditions.iter().map(Track::of).collect();
+    Ok(serde_json::to_value(Encoding { tracks }).map_err(std::io::Error::other)?)
+}
+
+async fn store_segment(
+    app: &App,
+    leased: &Leased,
+    output: &RenditionOutput,
+    segment: &Segment,
+) -> Result<(), WorkError> {
+    let content = tokio::fs::read(&segment.path).await?;
+    put(app, leased, output, &segment_file(segment.number), content.into()).await
+}
+
+async fn put(
+    app: &App,
+    leased: &Leased,
+    output: &RenditionOutput,
+    file: &str,
+    content: bytes::Bytes,
+) -> Result<(), WorkError> {
+    let job = &leased.job;
+    let key = VideoRecord::media_file(job.video_id, job.generation, output.rendition.as_str(), file)
+        .ok_or(WorkError::Gone)?;
+    app.ring.put(&key, content).await?;
+    Ok(())
+}

@@ -1,0 +1,145 @@
+//! Leases: the claim of one worker on one job, renewed by progress and guarded by the record's revision.
+//!
+//! Every write of a leased job is conditional on the revision of the worker's own last write. So a worker that was away
+//! longer than its lease cannot commit anything once somebody else has leased the job: the revision is the fencing token
+//! that the journal checks, and `Lease::token` its readable form.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::{Mutex, watch};
+use tokio_util::sync::CancellationToken;
+use triton_api::{job::JobState, video::VideoState};
+
+use super::WorkError;
+use crate::{
+    app::App,
+    catalog::{JobRecord, Lease},
+    journal::{Change, Expect, JournalError, RecordKey, Revision},
+    store::JobRow,
+};
+
+/// How long a lease lasts without renewal.
+pub(super) const LEASE: SignedDuration = SignedDuration::from_secs(20);
+/// How often it is renewed.
+const RENEW_EVERY: Duration = Duration::from_secs(4);
+/// Candidates looked at when a slot is free; others may take some of them first.
+const CANDIDATES: u32 = 8;
+/// Leases given back in one sweep.
+const LEASES_MAX: u32 = 10_000;
+
+/// A job with this process's lease on it.
+pub(super) struct Leased {
+    pub(super) key: RecordKey,
+    /// The record as last written by this process, with its revision. Held over the commit of a renewal: the writes of
+    /// one lease come one after the other.
+    current: Mutex<(JobRecord, Revision)>,
+    pub(super) job: JobRecord,
+    pub(super) progress: watch::Sender<f32>,
+    /// Cancelled when the lease is lost or the service stops.
+    pub(super) cancel: CancellationToken,
+}
+
+/// Leases the most urgent job that is due, if there is one.
+pub(super) async fn lease_next(app: &App, worker: &str) -> Result<Option<Arc<Leased>>, WorkError> {
+    let now = Timestamp::now();
+    for (key, stored) in app.store.runnable_jobs(now, CANDIDATES).await? {
+        let mut job = stored.value;
+        job.leases += 1;
+        job.state = JobState::Running;
+        job.progress = 0.0;
+        job.lease = Some(Lease { worker: worker.to_owned(), token: job.leases, expires_at: now + LEASE });
+        let mut change = Change::new().put(key.clone(), Expect::At(stored.revision), &job)?;
+        let Some(video) = app.store.video(job.video_id).await? else { continue };
+        if video.value.state == VideoState::Queued {
+            let mut record = video.value;
+            record.state = VideoState::Processing;
+            change = change.put(RecordKey::video(job.video_id), Expect::At(video.revision), &record)?;
+        }
+        match app.journal.commit(change).await {
+            Ok(revision) => return Ok(Some(Arc::new(Leased::new(app, key, job, revision)))),
+            Err(JournalError::Conflict { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(None)
+}
+
+impl Leased {
+    fn new(app: &App, key: RecordKey, job: JobRecord, revision: Revision) -> Self {
+        Self {
+            key,
+            current: Mutex::new((job.clone(), revision)),
+            job,
+            progress: watch::Sender::new(0.0),
+            cancel: app.shutdown.child_token(),
+        }
+    }
+
+    /// Renews the lease until dropped; cancels the work when the lease is lost.
+    pub(super) async fn keep(&self, app: &App) {
+        let mut pause = tokio::time::interval(RENEW_EVERY);
+        pause.tick().await;
+        loop {
+            pause.tick().await;
+            let progress = *self.progress.borrow();
+            let renewed = self
+                .write(app, Change::new(), |job| {
+                    job.progress = progress;
+                    if let Some(lease) = &mut job.lease {
+                        lease.expires_at = Timestamp::now() + LEASE;
+                    }
+                })
+                .await;
+            match renewed {
+                Ok(()) => {}
+                Err(WorkError::Journal(JournalError::Conflict { .. })) => {
+                    tracing::info!(job = %self.key, "the lease is lost: the job was deleted or leased by another worker");
+                    self.cancel.cancel();
+                    return;
+                }
+                // The lease lasts for several more tries.
+                Err(error) => tracing::warn!(job = %self.key, %error, "cannot renew a lease"),
+            }
+        }
+    }
+
+    /// Changes the job's record together with `change`, if the lease still holds.
+    pub(super) async fn write(
+        &self,
+        app: &App,
+        change: Change,
+        edit: impl FnOnce(&mut JobRecord),
+    ) -> Result<(), WorkError> {
+        let mut current = self.current.lock().await;
+        let mut job = current.0.clone();
+        edit(&mut job);
+        let change = change.put(self.key.clone(), Expect::At(current.1), &job)?;
+        let revision = app.journal.commit(change).await?;
+        *current = (job, revision);
+        Ok(())
+    }
+
+    /// Gives the job back unharmed, for somebody else or for after the restart.
+    pub(super) async fn give_back(&self, app: &App) -> Result<(), WorkError> {
+        self.write(app, Change::new(), |job| {
+            job.state = JobState::Waiting;
+            job.lease = None;
+            job.progress = 0.0;
+        })
+        .await
+    }
+}
+
+/// Gives back every lease. For the start of an installation with a single process: whoever held them is dead.
+pub async fn release_all_leases(app: &App) -> Result<usize, WorkError> {
+    let jobs: Vec<JobRow> = app.store.leased_jobs(LEASES_MAX).await?;
+    let count = jobs.len();
+    for (key, stored) in jobs {
+        let mut job = stored.value;
+        job.state = JobState::Waiting;
+        job.lease = None;
+        app.journal.commit(Change::new().put(key, Expect::At(stored.revision), &job)?).await?;
+    }
+    Ok(count)
+}

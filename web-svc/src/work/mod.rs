@@ -1,0 +1,54 @@
+//! Work: leasing jobs from the journal, doing them, and committing what they made.
+
+mod chunk;
+mod fail;
+mod lease;
+mod publish;
+mod run;
+mod stills;
+mod worker;
+
+use thiserror::Error;
+
+pub use lease::release_all_leases;
+pub use worker::Worker;
+
+use crate::{journal::JournalError, pipeline::PipelineError, ring::RingError, store::StoreError};
+
+/// Why a job did not end well.
+#[derive(Debug, Error)]
+pub enum WorkError {
+    /// The source, ffmpeg or this machine.
+    #[error(transparent)]
+    Pipeline(#[from] PipelineError),
+    /// The storage nodes.
+    #[error(transparent)]
+    Ring(#[from] RingError),
+    /// The journal.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The local database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A file of a finished encoding cannot be read.
+    #[error("cannot read what ffmpeg made")]
+    Output(#[from] std::io::Error),
+    /// The plan or a result is not there: the video was deleted.
+    #[error("the video is gone")]
+    Gone,
+    /// Nothing can be played of what was made.
+    #[error("No picture could be decoded.")]
+    Empty,
+}
+
+impl WorkError {
+    /// Whether another attempt is pointless.
+    fn is_permanent(&self) -> bool {
+        matches!(self, Self::Pipeline(PipelineError::Source(_)) | Self::Empty)
+    }
+
+    /// Whether the attempt ended because somebody wanted it to.
+    fn is_cancelled(&self) -> bool {
+        matches!(self, Self::Pipeline(PipelineError::Cancelled) | Self::Gone)
+    }
+}

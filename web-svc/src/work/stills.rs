@@ -1,0 +1,57 @@
+//! The still picture and the storyboard. A video without them plays, so they fail quietly.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{WorkError, lease::Leased};
+use crate::{
+    app::App,
+    catalog::VideoRecord,
+    pipeline::{PipelineError, Plan, Source},
+};
+
+/// The still picture.
+pub(crate) const POSTER: &str = "poster.jpg";
+/// The storyboard's sprite.
+pub(crate) const SPRITE: &str = "storyboard.jpg";
+/// The storyboard's cues.
+pub(crate) const CUES: &str = "storyboard.vtt";
+
+/// What the job leaves in its record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Stills {
+    pub(super) poster: bool,
+    pub(super) storyboard: bool,
+}
+
+pub(super) async fn make(app: &App, leased: &Leased, plan: &Plan, source: &Source) -> Result<Value, WorkError> {
+    let put = async |file, content| {
+        let key = VideoRecord::still_file(leased.job.video_id, leased.job.generation, file);
+        app.ring.put(&key, content).await
+    };
+    let poster = match unless_impossible(app.pipeline.poster(&plan.info, source, &leased.cancel).await)? {
+        Some(picture) => put(POSTER, picture).await.map(|_| true)?,
+        None => false,
+    };
+    leased.progress.send_replace(0.5);
+    let storyboard = match unless_impossible(app.pipeline.storyboard(&plan.info, source, &leased.cancel).await)? {
+        Some(board) => {
+            put(SPRITE, board.sprite.clone()).await?;
+            put(CUES, board.vtt(SPRITE).into()).await.map(|_| true)?
+        }
+        None => false,
+    };
+    serde_json::to_value(Stills { poster, storyboard }).map_err(|error| std::io::Error::other(error).into())
+}
+
+/// What cannot be made of this source is left out; everything else is tried again.
+fn unless_impossible<T>(made: Result<T, PipelineError>) -> Result<Option<T>, PipelineError> {
+    match made {
+        Ok(made) => Ok(Some(made)),
+        Err(PipelineError::Source(fault)) => {
+            tracing::warn!(%fault, "a still picture cannot be made");
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,97 @@
+//! The worker: fills its slots with jobs until the service stops.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use tokio::{sync::broadcast, task::JoinSet};
+use triton_api::cluster;
+
+use super::{lease::lease_next, run::run};
+use crate::{app::App, journal::RecordKey, store::Changed};
+
+/// Looks for work at least this often: jobs become due by the passing of time, too.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// A process's transcode slots.
+pub struct Worker {
+    app: App,
+    slots: usize,
+    started_at: Timestamp,
+    running: Arc<std::sync::atomic::AtomicU32>,
+}
+
+impl Worker {
+    /// A worker with so many slots.
+    pub fn new(app: App, slots: usize) -> Self {
+        Self { app, slots, started_at: Timestamp::now(), running: Arc::default() }
+    }
+
+    /// What the cluster page shows of this worker, whenever it is called.
+    pub fn describe(&self) -> impl Fn() -> cluster::Worker + Send + Sync + 'static {
+        let (id, slots) = (self.app.process_id.to_string(), u32::try_from(self.slots).unwrap_or(u32::MAX));
+        let (started_at, running) = (self.started_at, Arc::clone(&self.running));
+        move || cluster::Worker {
+            id: id.clone(),
+            slots,
+            running: running.load(std::sync::atomic::Ordering::Relaxed),
+            started_at,
+        }
+    }
+
+    /// Works until the service stops; what runs then is cancelled and given back.
+    pub async fn run(self) {
+        let mut changes = self.app.store.subscribe();
+        let mut jobs = JoinSet::new();
+        while !self.app.shutdown.is_cancelled() {
+            self.fill(&mut jobs).await;
+            self.running.store(u32::try_from(jobs.len()).unwrap_or(u32::MAX), std::sync::atomic::Ordering::Relaxed);
+            // Cancel safe: a join set, a broadcast receiver, a token and a sleep.
+            tokio::select! {
+                Some(joined) = jobs.join_next() => report(joined),
+                () = new_jobs(&mut changes), if jobs.len() < self.slots => {}
+                () = self.app.shutdown.cancelled() => {}
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+        }
+        while let Some(joined) = jobs.join_next().await {
+            report(joined);
+        }
+    }
+
+    async fn fill(&self, jobs: &mut JoinSet<()>) {
+        while jobs.len() < self.slots {
+            match lease_next(&self.app, &self.app.process_id).await {
+                Ok(Some(leased)) => {
+                    jobs.spawn(run(self.app.clone(), leased));
+                }
+                Ok(None) => return,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot lease a job");
+                    return;
+                }
+            }
+        }
+    }
+}
+
+fn report(joined: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = joined {
+        tracing::error!(%error, "a job panicked; its lease runs out and it is tried again");
+    }
+}
+
+/// Waits until some job's record changes.
+async fn new_jobs(changes: &mut broadcast::Receiver<Changed>) {
+    loop {
+        match changes.recv().await {
+            Ok(changed) if !changed.keys.iter().any(is_job) => {}
+            Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => return,
+            // The store lives as long as the worker: nothing will come, the sleep beside goes on.
+            Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
+        }
+    }
+}
+
+fn is_job(key: &RecordKey) -> bool {
+    key.kind() == "job"
+}
