@@ -1,5 +1,5 @@
 //! Prints how long layouts take to build and to change: `cargo run --release -p triton-placement --example measure`.
-#![allow(clippy::print_stdout, clippy::unwrap_used, reason = "an example that prints")]
+#![expect(clippy::print_stdout, clippy::unwrap_used, reason = "an example that prints")]
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,8 @@
 //! The table as a minimum-cost flow: from each partition, by zones, to the nodes that hold it.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 
 use triton_api::{

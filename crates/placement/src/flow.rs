@@ -168,3 +168,81 @@ impl Network {
         amount
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const VERTICES: usize = 6;
+
+    /// The least cost of sending each amount from 0 to 1, one unit after another over the cheapest path (Bellman, Ford).
+    fn costs_by_single_units(arcs: &[(usize, usize, usize, u32)]) -> Vec<i64> {
+        let mut residual: Vec<(usize, usize, usize, i64)> = Vec::new();
+        for &(tail, head, capacity, cost) in arcs {
+            residual.push((tail, head, capacity, i64::from(cost)));
+            residual.push((head, tail, 0, -i64::from(cost)));
+        }
+        let mut costs = vec![0];
+        loop {
+            let mut best: Vec<Option<(i64, usize)>> = vec![None; VERTICES];
+            best[0] = Some((0, usize::MAX));
+            for _ in 0..VERTICES {
+                for (index, &(tail, head, capacity, cost)) in residual.iter().enumerate() {
+                    let Some((distance, _)) = best[tail].filter(|_| capacity > 0) else { continue };
+                    if head != 0 && best[head].is_none_or(|(known, _)| distance + cost < known) {
+                        best[head] = Some((distance + cost, index));
+                    }
+                }
+            }
+            let Some((cost, _)) = best[1] else { return costs };
+            costs.push(costs.last().unwrap() + cost);
+            let mut vertex = 1;
+            while vertex != 0 {
+                let index = best[vertex].unwrap().1;
+                residual[index].2 -= 1;
+                residual[index ^ 1].2 += 1;
+                vertex = residual[index].0;
+            }
+        }
+    }
+
+    #[test]
+    fn a_cheap_detour_is_undone_for_a_better_whole() {
+        let mut network = Network::default();
+        let [source, sink, a, b] = std::array::from_fn(|_| network.add_vertex());
+        let arcs = [(source, a, 0), (source, b, 5), (a, b, 0), (a, sink, 3), (b, sink, 0)]
+            .map(|(tail, head, cost)| network.add_arc(tail, head, 1, cost));
+        assert_eq!(network.send(source, sink), 2);
+        assert_eq!(arcs.map(|arc| network.flow(arc)), [1, 1, 0, 1, 1]);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn as_much_as_fits_is_sent_at_the_least_cost(
+            arcs in prop::collection::vec((0..VERTICES, 0..VERTICES, 0..4_usize, 0..4_u32), 0..24),
+        ) {
+            let arcs: Vec<_> = arcs.into_iter().filter(|(tail, head, _, _)| tail != head).collect();
+            let mut network = Network { outgoing: vec![vec![]; VERTICES], ..Network::default() };
+            let added: Vec<_> = arcs.iter().map(|&(tail, head, capacity, cost)| network.add_arc(tail, head, capacity, cost)).collect();
+            let sent = network.send(0, 1);
+            let costs = costs_by_single_units(&arcs);
+            prop_assert_eq!(sent + 1, costs.len());
+            let mut balances = [0_i64; VERTICES];
+            let mut cost = 0;
+            for (&(tail, head, capacity, arc_cost), arc) in arcs.iter().zip(added) {
+                let flow = network.flow(arc);
+                prop_assert!(flow <= capacity);
+                let flow = i64::try_from(flow).unwrap();
+                cost += flow * i64::from(arc_cost);
+                balances[tail] -= flow;
+                balances[head] += flow;
+            }
+            prop_assert_eq!(cost, costs[sent]);
+            prop_assert!(balances[2..].iter().all(|balance| *balance == 0));
+        }
+    }
+}

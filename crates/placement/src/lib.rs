@@ -9,6 +9,8 @@
 
 mod assign;
 mod error;
+#[cfg(test)]
+mod fixture;
 mod flow;
 pub mod layout;
 mod movement;

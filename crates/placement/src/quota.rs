@@ -115,3 +115,104 @@ fn fill(nodes: &[Capacity], chosen: &[usize], total: usize, partitions: usize, s
     }
     denominator
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn shares_of(weights: &[u32], partitions: usize, replicas: usize) -> Vec<f64> {
+        let nodes: Vec<_> = weights.iter().map(|weight| Capacity { zone: 0, weight: *weight }).collect();
+        let spread = spread(&[weights.len()], replicas);
+        shares(&nodes, &spread, partitions, replicas).into_iter().map(Share::as_f64).collect()
+    }
+
+    #[test]
+    fn shares_follow_the_weights() {
+        assert_eq!(shares_of(&[100, 100, 200, 400], 8, 1), [1.0, 1.0, 2.0, 4.0]);
+    }
+
+    #[test]
+    fn a_node_that_is_too_large_holds_everything_once_and_the_others_share_the_rest() {
+        assert_eq!(shares_of(&[1_000_000, 100, 300], 8, 2), [8.0, 2.0, 6.0]);
+        // With the first full, the second is too large for what is left.
+        assert_eq!(shares_of(&[1_000_000, 1000, 100, 300], 8, 3), [8.0, 8.0, 2.0, 6.0]);
+    }
+
+    #[test]
+    fn the_largest_weights_do_not_overflow() {
+        let weights = [u32::MAX; 1000];
+        assert!(shares_of(&weights, 1024, 255).iter().all(|share| (share - 261.12).abs() < 1e-9));
+    }
+
+    #[test]
+    fn a_zone_holds_one_copy_of_each_partition_at_most_where_there_are_others() {
+        let zones = [0, 0, 0, 1, 2];
+        let nodes = zones.map(|zone| Capacity { zone, weight: 100 });
+        let shares = shares(&nodes, &spread(&[3, 1, 1], 3), 9, 3);
+        assert_eq!(shares.into_iter().map(Share::as_f64).collect::<Vec<_>>(), [3.0, 3.0, 3.0, 9.0, 9.0]);
+    }
+
+    #[test]
+    fn a_share_is_rounded_both_ways() {
+        let share = Share { numerator: 7, denominator: 2 };
+        assert_eq!((share.floor(), share.ceil()), (3, 4));
+        let whole = Share { numerator: 8, denominator: 2 };
+        assert_eq!((whole.floor(), whole.ceil()), (4, 4));
+    }
+
+    /// The same water-filling by bisection: the share per weight that gives out all copies.
+    fn shares_by_bisection(nodes: &[Capacity], spread: &[Spread], partitions: f64, copies: f64) -> Vec<f64> {
+        let bisect = |total: f64, given: &dyn Fn(f64) -> f64| {
+            let (mut low, mut high) = (0.0, 1e9);
+            for _ in 0..200 {
+                let middle = f64::midpoint(low, high);
+                if given(middle) < total { low = middle } else { high = middle }
+            }
+            high
+        };
+        let natural = |zone: usize, level: f64| -> f64 {
+            let of_zone = nodes.iter().filter(|node| node.zone == zone);
+            of_zone.map(|node| (level * f64::from(node.weight)).min(partitions)).sum()
+        };
+        let bounds = |zone: usize| {
+            let to_float = |copies: usize| f64::from(u32::try_from(copies).unwrap()) * partitions;
+            (to_float(spread[zone].low), to_float(spread[zone].high))
+        };
+        let bounded = |zone: usize, level: f64| natural(zone, level).clamp(bounds(zone).0, bounds(zone).1);
+        let level = bisect(copies, &|level| (0..spread.len()).map(|zone| bounded(zone, level)).sum());
+        let share = |node: &Capacity| {
+            let within = bisect(bounded(node.zone, level), &|level| natural(node.zone, level));
+            (within * f64::from(node.weight)).min(partitions)
+        };
+        nodes.iter().map(share).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn shares_are_the_water_level(
+            nodes in prop::collection::vec((0..4_usize, prop_oneof![Just(100), 1..4_u32, 1..3000_u32]), 1..12),
+            replicas in 1..6_usize,
+            partitions in 1..20_u32,
+        ) {
+            let mut names: Vec<usize> = nodes.iter().map(|(zone, _)| *zone).collect();
+            names.sort_unstable();
+            names.dedup();
+            let number = |zone: usize| names.iter().position(|name| *name == zone).unwrap();
+            let nodes: Vec<_> =
+                nodes.iter().map(|&(zone, weight)| Capacity { zone: number(zone), weight }).collect();
+            let size = |zone: usize| nodes.iter().filter(|node| node.zone == zone).count();
+            let replicas = replicas.min(nodes.len());
+            let spread = spread(&(0..names.len()).map(size).collect::<Vec<_>>(), replicas);
+            let exact = shares(&nodes, &spread, partitions as usize, replicas);
+            let copies = f64::from(partitions) * f64::from(u32::try_from(replicas).unwrap());
+            let expected = shares_by_bisection(&nodes, &spread, f64::from(partitions), copies);
+            for (exact, expected) in exact.iter().zip(&expected) {
+                prop_assert!((exact.as_f64() - expected).abs() < 1e-6, "{nodes:?} {spread:?} {exact:?} {expected}");
+            }
+        }
+    }
+}

@@ -132,3 +132,104 @@ fn hash_text(hasher: &mut blake3::Hasher, text: &str) {
     hash_length(hasher, text.len());
     hasher.update(text.as_bytes());
 }
+
+#[cfg(test)]
+mod tests {
+    use triton_api::{Epoch, NodeId};
+
+    use super::*;
+    use crate::{fixture::node, layout};
+
+    fn sound() -> Layout {
+        let mut nodes: Vec<_> = (0..4).map(|number| node(number, "zone", 100)).collect();
+        nodes[0].state = NodeState::Draining;
+        layout::first(nodes, 2).unwrap()
+    }
+
+    /// What is said of a layout that was damaged, and then given the digest it should have.
+    fn refusal(damage: impl FnOnce(&mut Layout)) -> PlacementError {
+        let mut layout = sound();
+        damage(&mut layout);
+        layout.digest = digest(&layout);
+        verify(&layout).unwrap_err()
+    }
+
+    #[test]
+    fn a_layout_is_taken_as_it_was_made() {
+        assert_eq!(verify(&sound()), Ok(()));
+    }
+
+    #[test]
+    fn every_damage_to_the_table_is_named() {
+        let (partition, last) = (PartitionId::new(7), PartitionId::new(1023));
+        let id = |number: u128| NodeId::from_u128(number + 1);
+        let length = |found| PlacementError::WrongTableLength { found, expected: 1024 };
+        let count = |found| PlacementError::WrongHolderCount { partition, found, expected: 2 };
+        assert_eq!(refusal(|l| drop(l.table.pop())), length(1023));
+        assert_eq!(refusal(|l| l.table.push(vec![1, 2])), length(1025));
+        assert_eq!(refusal(|l| l.table.clear()), length(0));
+        assert_eq!(refusal(|l| l.table[7].clear()), count(0));
+        assert_eq!(refusal(|l| l.table[7] = vec![1]), count(1));
+        assert_eq!(refusal(|l| l.table[7] = vec![1, 2, 3]), count(3));
+        assert_eq!(refusal(|l| l.table[7] = vec![3, 3]), PlacementError::RepeatedHolder { partition, id: id(3) });
+        assert_eq!(refusal(|l| l.table[7] = vec![1, 0]), PlacementError::InactiveHolder { partition, id: id(0) });
+        let unknown = PlacementError::UnknownHolder { partition: last, position: 4, nodes: 4 };
+        assert_eq!(refusal(|l| l.table[1023] = vec![4, 1]), unknown);
+    }
+
+    #[test]
+    fn every_damage_to_the_nodes_is_named() {
+        let (first, second) = (node(1, "zone", 100), node(2, "zone", 100));
+        assert_eq!(refusal(|l| l.replicas = 0), PlacementError::NoReplicas);
+        assert_eq!(refusal(|l| l.nodes.clear()), PlacementError::NoActiveNodes);
+        assert_eq!(refusal(|l| l.nodes[1].weight = 0), PlacementError::ZeroWeight { id: first.id });
+        assert_eq!(refusal(|l| l.nodes[2].id = first.id), PlacementError::DuplicateId { id: first.id });
+        let shared = PlacementError::DuplicateUrl { url: first.url.clone(), first: first.id, second: second.id };
+        assert_eq!(refusal(|l| l.nodes[2].url = first.url.clone()), shared);
+        let crowd = PlacementError::TooManyNodes { nodes: 1001, limit: NODES_MAX };
+        assert_eq!(refusal(|l| l.nodes = (0..1001).map(|number| node(number, "zone", 100)).collect()), crowd);
+    }
+
+    #[test]
+    fn every_field_is_in_the_digest() {
+        let damages: [fn(&mut Layout); 9] = [
+            |l| l.epoch = l.epoch.next(),
+            |l| l.replicas = 200,
+            |l| l.nodes[1].zone = "other".to_owned(),
+            |l| l.nodes[1].weight = 101,
+            |l| l.nodes[0].state = NodeState::Down,
+            |l| l.nodes[1].url = "http://elsewhere:1".parse().unwrap(),
+            |l| l.nodes[1].id = NodeId::from_u128(99),
+            |l| l.table[5].reverse(),
+            |l| l.table.swap(0, 1),
+        ];
+        let whole = sound();
+        for (number, damage) in damages.into_iter().enumerate() {
+            let mut layout = whole.clone();
+            damage(&mut layout);
+            // Swapped rows can be equal: look for two that are not.
+            if layout == whole {
+                layout.table[0].reverse();
+            }
+            assert_ne!(digest(&layout), whole.digest, "damage {number} goes unseen");
+        }
+    }
+
+    #[test]
+    fn a_false_digest_is_refused_and_shown_in_part() {
+        let mut layout = sound();
+        layout.digest = "f".repeat(1 << 20);
+        let expected = digest(&layout);
+        assert_eq!(verify(&layout), Err(PlacementError::WrongDigest { found: "f".repeat(64), expected }));
+    }
+
+    /// Computed by another program (Python, `blake3` 1.0, the encoding written from the documentation).
+    #[test]
+    fn the_digest_never_changes() {
+        let mut nodes = vec![node(0, "zone", 100), node(1, "zürich", 70_000)];
+        nodes[0].state = NodeState::Draining;
+        let (epoch, table) = (Epoch::new(7), vec![vec![1, 258], vec![0]]);
+        let layout = Layout { epoch, replicas: 2, nodes, table, digest: String::new() };
+        assert_eq!(digest(&layout), "12a6a1992536459321b037f89d7084b15028dab6702cce7500da58460dfaf5a3");
+    }
+}
