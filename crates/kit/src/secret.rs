@@ -12,6 +12,7 @@ use axum::{
     middleware::{self, Next},
     response::Response,
 };
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use http::{HeaderMap, Method, Uri};
 use thiserror::Error;
 use triton_api::{
@@ -28,7 +29,13 @@ pub struct SecretArgs {
     #[arg(long, env = "TRITON_CLUSTER_SECRET", value_name = "TEXT", hide_env_values = true, hide_short_help = true)]
     cluster_secret: Option<String>,
     /// A file with the secret that all services of the cluster share
-    #[arg(long, env = "TRITON_CLUSTER_SECRET_FILE", value_name = "FILE")]
+    // The parser of `PathBuf` refuses the empty text that `VARIABLE=` in an environment file gives.
+    #[arg(
+        long,
+        env = "TRITON_CLUSTER_SECRET_FILE",
+        value_name = "FILE",
+        value_parser = OsStringValueParser::new().map(PathBuf::from)
+    )]
     cluster_secret_file: Option<PathBuf>,
 }
 
