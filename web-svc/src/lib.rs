@@ -3,4 +3,5 @@
 pub mod catalog;
 pub mod journal;
 pub mod pipeline;
+pub mod ring;
 pub mod store;

@@ -1,0 +1,194 @@
+//! The ring: how the web service writes to, reads from and deletes on the replicated storage nodes.
+//!
+//! Blobs are immutable, so any copy with the right hash is correct and reads need no quorum. What this module decides:
+//!
+//! - **Write.** All holders at once; acknowledged at `floor(R / 2) + 1` durable copies, at least one of them on a holder,
+//!   so that "every holder says 404" does mean absent. The rest goes on in a tracked task under a deadline; what fails
+//!   there, or lies on a stand-in, makes the partition *degraded*: see [`Ring::take_degraded`].
+//! - **Read.** Replicas ordered by circuit, epoch, zone and recent latency; failover, hedging, resume in mid-stream.
+//! - **Delete.** A tombstone on the holders of both epochs; tombstones that did not land are spread by repair.
+//!
+//! Nothing here retries without a bound, and a node that could not be asked is never taken for a node without the blob.
+
+mod breaker;
+mod budget;
+mod degraded;
+mod delete;
+mod error;
+mod latency;
+mod limits;
+mod order;
+mod peer;
+mod race;
+mod read;
+mod stream;
+mod tally;
+mod targets;
+mod verdict;
+mod write;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    sync::{Mutex, Semaphore, watch},
+    time::{Instant, timeout_at},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use triton_api::{Epoch, client::Caller, layout::LayoutRecord};
+
+pub use self::{
+    breaker::Circuit,
+    degraded::DegradedPartition,
+    error::RingError,
+    limits::{BreakerLimits, RingLimits},
+    peer::PeerHealth,
+    read::{BlobHead, RingRead},
+    stream::RingStream,
+};
+use self::{
+    budget::HedgeBudget,
+    degraded::DegradedSet,
+    latency::Latency,
+    peer::{Peers, View},
+};
+
+/// The client of the whole ring. Cloning it is cheap; all clones share circuits, latencies, budgets and limits.
+#[derive(Debug, Clone)]
+pub struct Ring {
+    shared: Arc<Shared>,
+}
+
+/// What happened on the ring since this process started.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RingCounters {
+    /// Questions (opens, heads and resumes) put to the ring.
+    pub questions: u64,
+    /// Requests beyond the first of a question, because a replica failed, had nothing or kept silent.
+    pub failovers: u64,
+    /// Requests beyond the first of a question, because it took longer than usual.
+    pub hedges: u64,
+    /// Streams that went on from another replica.
+    pub resumes: u64,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    questions: AtomicU64,
+    failovers: AtomicU64,
+    hedges: AtomicU64,
+    resumes: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Shared {
+    layout: watch::Receiver<Arc<LayoutRecord>>,
+    peers: Peers,
+    limits: RingLimits,
+    write_bytes: Arc<Semaphore>,
+    /// Races that were lost, but are still measured.
+    measured: Arc<Semaphore>,
+    degraded: DegradedSet,
+    budget: std::sync::Mutex<HedgeBudget>,
+    /// Times to the head of an answer, over all nodes: what "longer than usual" means.
+    usual: std::sync::Mutex<Latency>,
+    /// One taker at a time waits for degraded partitions.
+    degraded_taker: Mutex<()>,
+    counters: Counters,
+    tasks: TaskTracker,
+}
+
+impl Ring {
+    /// A client of the ring that `layout` describes. Background work is spawned on `tasks` only: wait for it before the
+    /// process ends. `shutdown` ends the probes of nodes whose circuit is open; unfinished copies get their deadline.
+    pub fn new(
+        caller: Caller,
+        layout: watch::Receiver<Arc<LayoutRecord>>,
+        limits: RingLimits,
+        tasks: TaskTracker,
+        shutdown: CancellationToken,
+    ) -> Self {
+        let shared = Shared {
+            peers: Peers::new(caller, layout.clone(), limits.breaker, tasks.clone(), shutdown),
+            layout,
+            write_bytes: Arc::new(Semaphore::new(limits.write_bytes_in_flight_max)),
+            measured: Arc::new(Semaphore::new(limits.lost_races_max)),
+            degraded: DegradedSet::default(),
+            budget: std::sync::Mutex::new(HedgeBudget::new(limits.hedge_percent, limits.hedge_burst)),
+            usual: std::sync::Mutex::new(Latency::default()),
+            degraded_taker: Mutex::new(()),
+            counters: Counters::default(),
+            limits,
+            tasks,
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// How each node of the layout looks from here.
+    pub fn health(&self) -> Vec<PeerHealth> {
+        self.view().health()
+    }
+
+    /// What happened since the start.
+    pub fn counters(&self) -> RingCounters {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let counters = &self.shared.counters;
+        RingCounters {
+            questions: read(&counters.questions),
+            failovers: read(&counters.failovers),
+            hedges: read(&counters.hedges),
+            resumes: read(&counters.resumes),
+        }
+    }
+
+    /// Bytes of blobs that are being written now; at most [`RingLimits::write_bytes_in_flight_max`].
+    pub fn write_bytes_in_flight(&self) -> usize {
+        self.shared.limits.write_bytes_in_flight_max - self.shared.write_bytes.available_permits()
+    }
+
+    /// Takes the partitions that lack a copy, or have one on a stand-in; the repair loop answers for them from then on.
+    ///
+    /// The set lives in memory: after a crash, comparing the nodes' digests finds the same partitions.
+    pub fn take_degraded(&self) -> Vec<DegradedPartition> {
+        self.shared.degraded.take()
+    }
+
+    /// Hands back what [`Self::take_degraded`] gave and could not be repaired yet.
+    pub fn return_degraded(&self, partition: DegradedPartition) {
+        self.shared.degraded.mark(partition);
+    }
+
+    /// Waits until there is a degraded partition.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: nothing is taken.
+    pub async fn wait_degraded(&self) {
+        let _turn = self.shared.degraded_taker.lock().await;
+        self.shared.degraded.wait().await;
+    }
+
+    fn view(&self) -> Arc<View> {
+        self.shared.peers.view()
+    }
+
+    /// Waits until the layout's write epoch is another than `used`; says so if that takes too long.
+    async fn wait_for_other_epoch(&self, used: Epoch, until: Instant) -> Result<(), RingError> {
+        let mut layout = self.shared.layout.clone();
+        let until = until.min(Instant::now() + self.shared.limits.stale_layout_wait);
+        let newer = timeout_at(until, layout.wait_for(|record| record.write_epoch() != used)).await;
+        match newer {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(RingError::StaleLayout { epoch: used }),
+        }
+    }
+}
+
+/// The longest that a caller waits for anything that has no limit of its own, as a deadline from now.
+fn deadline(wait: Duration) -> Instant {
+    Instant::now() + wait
+}

@@ -1,0 +1,126 @@
+//! The bytes of a read: watched for silence, resumed elsewhere, checked at the end.
+
+use std::{ops::Range, sync::Arc, sync::atomic::Ordering, time::Duration};
+
+use bytes::Bytes;
+use futures_util::{StreamExt, stream, stream::BoxStream};
+use tokio::time::timeout;
+use triton_api::{
+    BlobHash, BlobKey,
+    client::{BlobRead, ClientError},
+};
+
+use super::{
+    Ring,
+    error::RingError,
+    peer::{Flight, Peer},
+    race::Found,
+};
+
+/// The bytes of a [`RingRead`](super::RingRead). Ends after an error.
+pub type RingStream = BoxStream<'static, Result<Bytes, RingError>>;
+
+/// A replica's answer.
+struct Source {
+    chunks: BoxStream<'static, Result<Bytes, ClientError>>,
+    peer: Arc<Peer>,
+    _flight: Flight,
+}
+
+impl From<Found<BlobRead>> for Source {
+    fn from(found: Found<BlobRead>) -> Self {
+        Self { chunks: found.answer.into_stream().boxed(), peer: found.peer, _flight: found.flight }
+    }
+}
+
+/// The state of a read.
+pub(super) struct Reader {
+    ring: Ring,
+    key: BlobKey,
+    hash: BlobHash,
+    /// What is still to come.
+    rest: Range<u64>,
+    /// For whole blobs: a part is covered by the node's checksums of the blocks that it touches.
+    hasher: Option<blake3::Hasher>,
+    source: Source,
+    resumes: u32,
+    bytes: metrics::Counter,
+}
+
+impl Reader {
+    pub(super) fn new(ring: Ring, key: BlobKey, range: Range<u64>, found: Found<BlobRead>) -> Self {
+        let whole = range == (0..found.answer.total_bytes);
+        Self {
+            ring,
+            key,
+            hash: found.answer.hash,
+            rest: range,
+            hasher: whole.then(blake3::Hasher::new),
+            source: found.into(),
+            resumes: 0,
+            bytes: metrics::counter!("triton_ring_bytes_total", "direction" => "read"),
+        }
+    }
+
+    pub(super) fn into_stream(self) -> RingStream {
+        stream::try_unfold(self, |mut reader| async move {
+            let chunk = reader.next().await?;
+            Ok(chunk.map(|chunk| (chunk, reader)))
+        })
+        .boxed()
+    }
+
+    async fn next(&mut self) -> Result<Option<Bytes>, RingError> {
+        if self.rest.is_empty() {
+            return Ok(None);
+        }
+        loop {
+            // The time runs only while the consumer waits: a slow consumer is no silent replica.
+            let why = match timeout(self.silence_max(), self.source.chunks.next()).await {
+                Ok(Some(Ok(chunk))) if chunk.is_empty() => continue,
+                Ok(Some(Ok(chunk))) if chunk.len() as u64 <= self.rest.end - self.rest.start => {
+                    return self.take(chunk).map(Some);
+                }
+                Ok(Some(Ok(_))) => "more bytes than announced".to_owned(),
+                Ok(Some(Err(error))) => error.to_string(),
+                Ok(None) => "the answer ended early".to_owned(),
+                Err(_) => "silence in mid-stream".to_owned(),
+            };
+            self.resume(&why).await?;
+        }
+    }
+
+    fn take(&mut self, chunk: Bytes) -> Result<Bytes, RingError> {
+        self.rest.start += chunk.len() as u64;
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(&chunk);
+            if self.rest.is_empty() && self.hash != hasher.finalize().into() {
+                metrics::counter!("triton_ring_corrupt_reads_total").increment(1);
+                tracing::error!(node.id = %self.source.peer.node, blob.key = %self.key, "blob does not have its hash");
+                return Err(RingError::Corrupt { key: self.key.clone() });
+            }
+        }
+        self.bytes.increment(chunk.len() as u64);
+        Ok(chunk)
+    }
+
+    /// Doubles with each resume, so that a cluster that is slow as a whole still makes progress.
+    fn silence_max(&self) -> Duration {
+        self.ring.shared.limits.silence_max.saturating_mul(1 << self.resumes.min(4))
+    }
+
+    async fn resume(&mut self, why: &str) -> Result<(), RingError> {
+        let node = self.source.peer.node;
+        self.source.peer.failed(why, self.silence_max());
+        if self.resumes >= self.ring.shared.limits.resumes_max {
+            let detail = format!("{} resumes, the last after node {node}: {why}", self.resumes);
+            return Err(RingError::Unavailable { operation: "read", key: self.key.clone(), detail });
+        }
+        self.resumes += 1;
+        self.ring.shared.counters.resumes.fetch_add(1, Ordering::Relaxed);
+        metrics::counter!("triton_ring_resumes_total").increment(1);
+        tracing::debug!(node.id = %node, blob.key = %self.key, offset = self.rest.start, why, "resumes elsewhere");
+        self.source = self.ring.find(&self.key, Some(self.rest.clone()), Some(self.hash), Some(node)).await?.into();
+        Ok(())
+    }
+}
