@@ -3,15 +3,15 @@
 use std::{path::PathBuf, sync::Arc};
 
 use tokio_util::sync::CancellationToken;
-use triton_api::VideoId;
+use triton_api::{Generation, VideoId};
 
 use crate::{
     catalog::{JobRecord, VideoRecord, view},
-    journal::Journal,
+    journal::{CHANGE_OPS_MAX, Change, Expect, Journal, JournalError},
     pipeline::Pipeline,
     ring::Ring,
     source::Sources,
-    store::{Store, StoreError, Stored},
+    store::{JobRow, Store, StoreError, Stored},
     upload::Uploads,
 };
 
@@ -66,5 +66,15 @@ impl App {
     /// A video as the API shows it.
     pub async fn view(&self, record: &VideoRecord) -> Result<triton_api::video::Video, StoreError> {
         Ok(view::video(record, &self.jobs_of(record).await?))
+    }
+
+    /// Deletes the jobs of a generation; whoever holds a lease on one of them loses it.
+    pub async fn delete_jobs(&self, id: VideoId, generation: Generation) -> Result<(), JournalError> {
+        let jobs = self.store.jobs_of(id, generation).await.map_err(JournalError::Unavailable)?;
+        for batch in jobs.chunks(CHANGE_OPS_MAX) {
+            let delete = |change: Change, (key, _): &JobRow| change.delete(key.clone(), Expect::Anything);
+            self.journal.commit(batch.iter().fold(Change::new(), delete)).await?;
+        }
+        Ok(())
     }
 }

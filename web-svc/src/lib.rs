@@ -1,7 +1,18 @@
 //! TritonTube's web service: REST API, catalog, transcode pipeline, cluster control and the embedded page.
 
+pub mod app;
 pub mod catalog;
+pub mod cluster;
+pub mod config;
+pub mod janitor;
 pub mod journal;
+mod original;
 pub mod pipeline;
+mod problem;
 pub mod ring;
+pub mod routes;
+pub mod service;
+mod source;
 pub mod store;
+pub mod upload;
+pub mod work;

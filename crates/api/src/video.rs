@@ -178,6 +178,9 @@ pub struct VideoQuery {
     /// The order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sort: Option<VideoSort>,
+    /// Unlisted and private videos as well.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub all: bool,
 }
 
 /// The data of a `video` event.

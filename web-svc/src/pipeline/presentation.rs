@@ -114,6 +114,16 @@ impl Presentation {
         self.tracks().map(|track| track.duration_ticks() * 1000 / u64::from(track.timescale.max(1))).max().unwrap_or(0)
     }
 
+    /// The renditions of the picture, best first.
+    pub fn video(&self) -> &[VideoRendition] {
+        &self.video
+    }
+
+    /// The renditions of the sound.
+    pub fn audio(&self) -> &[AudioRendition] {
+        &self.audio
+    }
+
     /// Whether there is a picture to show.
     pub fn is_playable(&self) -> bool {
         !self.video.is_empty()

@@ -142,17 +142,7 @@ async fn try_discard(app: &App, id: VideoId, parts: u64) -> Result<(), UploadErr
         change = change.put(RecordKey::trash(id, trash.generation), Expect::Anything, &trash)?;
     }
     app.journal.commit(change).await?;
-    delete_jobs(app, id, Generation::new(1)).await
-}
-
-/// Deletes the jobs of a generation; whoever holds a lease on one of them loses it.
-pub(crate) async fn delete_jobs(app: &App, id: VideoId, generation: Generation) -> Result<(), UploadError> {
-    let jobs = app.store.jobs_of(id, generation).await?;
-    for batch in jobs.chunks(CHANGE_OPS_MAX) {
-        let change = batch.iter().fold(Change::new(), |change, (key, _)| change.delete(key.clone(), Expect::Anything));
-        app.journal.commit(change).await?;
-    }
-    Ok(())
+    Ok(app.delete_jobs(id, Generation::new(1)).await?)
 }
 
 /// How long the blobs of something deleted stay, so that who is reading them can finish.

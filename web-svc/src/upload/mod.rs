@@ -5,6 +5,7 @@ mod begin;
 mod finish;
 mod form;
 mod receive;
+pub mod refuse;
 
 use std::{
     collections::HashSet,
@@ -17,7 +18,7 @@ use triton_api::{ProblemType, VideoId};
 use triton_kit::ApiError;
 
 pub use finish::{create_generation, discard};
-pub(crate) use finish::{TRASH_GRACE, delete_jobs};
+pub(crate) use finish::TRASH_GRACE;
 pub use form::upload_form;
 
 use crate::{catalog::TitleError, journal::JournalError, pipeline::PipelineError, ring::RingError, store::StoreError};

@@ -1,6 +1,6 @@
 //! Encoding jobs: a chunk of the picture, a track of sound. Their segments go to the ring, their measures to the record.
 
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -60,8 +60,8 @@ async fn store(app: &App, leased: &Leased, encoded: &Encoded) -> Result<Value, W
         // Every chunk writes the init segment: the ring takes the same content again and refuses another, which proves
         // that the chunks fit together.
         put(app, leased, output, INIT_FILE, output.init.clone()).await?;
-        let writes = output.segments.iter().map(|segment| store_segment(app, leased, output, segment));
-        stream::iter(writes).buffer_unordered(SEGMENTS_IN_FLIGHT).try_collect::<()>().await?;
+        let writes = output.segments.iter().map(|segment| store_segment(app, leased, output, segment).boxed());
+        stream::iter(writes.collect::<Vec<_>>()).buffer_unordered(SEGMENTS_IN_FLIGHT).try_collect::<()>().await?;
     }
     let tracks = encoded.renditions.iter().map(Track::of).collect();
     Ok(serde_json::to_value(Encoding { tracks }).map_err(std::io::Error::other)?)

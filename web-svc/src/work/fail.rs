@@ -11,7 +11,7 @@ use crate::{
     catalog::{JobRecord, TrashRecord, VideoRecord},
     journal::{Change, Expect, RecordKey},
     pipeline::Plan,
-    upload::{TRASH_GRACE, delete_jobs},
+    upload::TRASH_GRACE,
 };
 
 /// The pause after the first failure; it doubles with each further one.
@@ -59,11 +59,7 @@ async fn give_up(app: &App, leased: &Leased, reason: &str) -> Result<(), WorkErr
             job.last_error = Some(reason.to_owned());
         })
         .await?;
-    delete_jobs(app, id, generation).await.map_err(|error| match error {
-        crate::upload::UploadError::Journal(error) => WorkError::Journal(error),
-        crate::upload::UploadError::Store(error) => WorkError::Store(error),
-        _ => WorkError::Gone,
-    })
+    Ok(app.delete_jobs(id, generation).await?)
 }
 
 async fn trash_of(app: &App, job: &JobRecord) -> Result<Option<TrashRecord>, WorkError> {

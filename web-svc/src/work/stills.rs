@@ -1,5 +1,6 @@
 //! The still picture and the storyboard. A video without them plays, so they fail quietly.
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -25,23 +26,25 @@ pub(super) struct Stills {
 }
 
 pub(super) async fn make(app: &App, leased: &Leased, plan: &Plan, source: &Source) -> Result<Value, WorkError> {
-    let put = async |file, content| {
-        let key = VideoRecord::still_file(leased.job.video_id, leased.job.generation, file);
-        app.ring.put(&key, content).await
-    };
     let poster = match unless_impossible(app.pipeline.poster(&plan.info, source, &leased.cancel).await)? {
-        Some(picture) => put(POSTER, picture).await.map(|_| true)?,
+        Some(picture) => put(app, leased, POSTER, picture).await.map(|()| true)?,
         None => false,
     };
     leased.progress.send_replace(0.5);
     let storyboard = match unless_impossible(app.pipeline.storyboard(&plan.info, source, &leased.cancel).await)? {
         Some(board) => {
-            put(SPRITE, board.sprite.clone()).await?;
-            put(CUES, board.vtt(SPRITE).into()).await.map(|_| true)?
+            put(app, leased, SPRITE, board.sprite.clone()).await?;
+            put(app, leased, CUES, board.vtt(SPRITE).into()).await.map(|()| true)?
         }
         None => false,
     };
     serde_json::to_value(Stills { poster, storyboard }).map_err(|error| std::io::Error::other(error).into())
+}
+
+async fn put(app: &App, leased: &Leased, file: &'static str, content: Bytes) -> Result<(), WorkError> {
+    let key = VideoRecord::still_file(leased.job.video_id, leased.job.generation, file);
+    app.ring.put(&key, content).await?;
+    Ok(())
 }
 
 /// What cannot be made of this source is left out; everything else is tried again.

@@ -1,0 +1,133 @@
+//! The janitor: deletes blobs that nothing refers to any more, and uploads that nobody finishes.
+
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+use jiff::Timestamp;
+use tokio::sync::broadcast;
+use triton_api::{Generation, VideoId, video::VideoState};
+
+use crate::{
+    app::App,
+    catalog::TrashRecord,
+    journal::{Change, Expect, JournalError, RecordKey},
+    store::{Changed, Store, StoreError, Stored},
+    upload,
+};
+
+/// The janitor looks at least this often: trash becomes due by the passing of time.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// Trash records and abandoned uploads of one round.
+const ROUND_MAX: u32 = 32;
+/// Deletes at once.
+const DELETES_IN_FLIGHT: usize = 8;
+
+/// Cleans up until the service stops.
+pub async fn run(app: App) {
+    let mut changes = app.store.subscribe();
+    while !app.shutdown.is_cancelled() {
+        if let Err(error) = round(&app).await {
+            tracing::warn!(%error, "the janitor could not finish its round");
+        }
+        // Cancel safe: a broadcast receiver, a notification, a token and a sleep.
+        tokio::select! {
+            () = new_trash(&mut changes) => {}
+            () = app.uploads.ended() => {}
+            () = app.shutdown.cancelled() => {}
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+        }
+    }
+}
+
+/// Waits until some trash record changes.
+async fn new_trash(changes: &mut broadcast::Receiver<Changed>) {
+    loop {
+        match changes.recv().await {
+            Ok(changed) if !changed.keys.iter().any(|key| key.kind() == "trash") => {}
+            Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => return,
+            Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
+        }
+    }
+}
+
+async fn round(app: &App) -> Result<(), StoreError> {
+    for video in app.store.videos_in_state(VideoState::Uploading, ROUND_MAX).await? {
+        let ours = video.value.uploader.as_deref() == Some(&*app.process_id);
+        if ours && !app.uploads.is_active(video.value.id) {
+            abandon(app, video.value.id, video.value.original.parts()).await;
+        }
+    }
+    let now = Timestamp::now();
+    for (key, trash) in app.store.list::<TrashRecord>("trash/", ROUND_MAX).await? {
+        if trash.value.not_before <= now && !app.shutdown.is_cancelled() {
+            empty(app, key, trash).await;
+        }
+    }
+    Ok(())
+}
+
+/// Removes an upload whose request is gone. How many parts it wrote is not recorded: they are found on the ring.
+async fn abandon(app: &App, id: VideoId, parts_at_least: u64) {
+    let mut parts = parts_at_least;
+    // Parts are written two at a time and may land in either order, so one gap is no end.
+    while exists(app, id, parts).await || exists(app, id, parts + 1).await {
+        parts += 1;
+    }
+    tracing::info!(video.id = %id, parts, "removing an upload that was broken off");
+    upload::discard(app, id, parts + 2).await;
+}
+
+async fn exists(app: &App, id: VideoId, part: u64) -> bool {
+    // A node that cannot be asked counts as "exists not": the part becomes an orphan at worst, never a loop.
+    matches!(app.ring.head(&crate::catalog::VideoRecord::original_part(id, part)).await, Ok(_))
+}
+
+/// Deletes the blobs of a trash record, then the record.
+async fn empty(app: &App, key: RecordKey, trash: Stored<TrashRecord>) {
+    let deletes = stream::iter(trash.value.keys()).map(|blob| async move {
+        let deleted = app.ring.delete(&blob).await;
+        deleted.inspect_err(|error| tracing::warn!(%blob, %error, "cannot delete a blob yet")).is_ok()
+    });
+    let all = deletes.buffer_unordered(DELETES_IN_FLIGHT).all(std::future::ready).await;
+    if !all {
+        return;
+    }
+    match forget(app, key, &trash).await {
+        Ok(()) | Err(JournalError::Conflict { .. }) => {}
+        Err(error) => tracing::warn!(%error, "cannot forget emptied trash yet"),
+    }
+}
+
+/// Drops the record and the metadata of the generation that it stood for.
+async fn forget(app: &App, key: RecordKey, trash: &Stored<TrashRecord>) -> Result<(), JournalError> {
+    let (id, generation) = (trash.value.video_id, trash.value.generation);
+    let mut change = Change::new().delete(key, Expect::At(trash.revision));
+    if generation != Generation::new(0) {
+        app.delete_jobs(id, generation).await?;
+        change = change.delete(RecordKey::plan(id, generation), Expect::Anything);
+        for track in track_keys(&app.store, id, generation).await.map_err(JournalError::Unavailable)? {
+            change = change.delete(track, Expect::Anything);
+        }
+    }
+    app.journal.commit(change).await.map(drop)
+}
+
+async fn track_keys(store: &Store, id: VideoId, generation: Generation) -> Result<Vec<RecordKey>, StoreError> {
+    let tracks = store.list::<serde_json::Value>(&RecordKey::tracks_prefix(id, generation), 100).await?;
+    Ok(tracks.into_iter().map(|(key, _)| key).collect())
+}
+
+/// Removes uploads that a former life of this installation's only process was receiving.
+pub async fn abandon_former_uploads(app: &App) -> Result<(), StoreError> {
+    loop {
+        let videos = app.store.videos_in_state(VideoState::Uploading, ROUND_MAX).await?;
+        let former: Vec<_> =
+            videos.into_iter().filter(|video| video.value.uploader.as_deref() != Some(&*app.process_id)).collect();
+        if former.is_empty() {
+            return Ok(());
+        }
+        for video in former {
+            abandon(app, video.value.id, video.value.original.parts()).await;
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! Deleting a video.
+
+use axum::extract::State;
+use http::StatusCode;
+use jiff::Timestamp;
+use triton_api::{Generation, VideoId, video::route};
+use triton_kit::{ApiError, extract::Path};
+
+use super::videos::find;
+use crate::{
+    app::App,
+    catalog::{TrashRecord, VideoRecord},
+    journal::{Change, Expect, RecordKey},
+    pipeline::Plan,
+    upload::TRASH_GRACE,
+};
+
+/// Delete a video with everything that belongs to it.
+///
+/// It is gone at once; its bytes follow within seconds, so that who is watching can finish the segment.
+#[utoipa::path(
+    delete, path = route::VIDEO, tag = "videos", operation_id = "deleteVideo", params(("id" = VideoId, Path, description = "The video.")),
+    responses((status = 204, description = "The video is deleted."))
+)]
+pub(super) async fn delete(State(app): State<App>, Path(id): Path<VideoId>) -> Result<StatusCode, ApiError> {
+    let video = find(&app, id).await?;
+    let mut change = Change::new().delete(RecordKey::video(id), Expect::At(video.revision));
+    for trash in trash_of(&app, &video.value).await? {
+        change = change.put(RecordKey::trash(id, trash.generation), Expect::Anything, &trash)?;
+    }
+    app.journal.commit(change).await?;
+    app.delete_jobs(id, video.value.generation).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn trash_of(app: &App, video: &VideoRecord) -> Result<Vec<TrashRecord>, ApiError> {
+    let not_before = Timestamp::now() + TRASH_GRACE;
+    let mut trash = vec![TrashRecord::of_original(video.id, video.original.parts(), not_before)];
+    let published = video.published.as_ref().map(|published| published.generation);
+    let mut generations: Vec<Generation> = published.into_iter().chain([video.generation]).collect();
+    generations.dedup();
+    for generation in generations {
+        if let Some(plan) = app.store.get::<Plan>(&RecordKey::plan(video.id, generation)).await? {
+            trash.push(TrashRecord::of_plan(video.id, generation, &plan.value, not_before));
+        }
+    }
+    Ok(trash)
+}

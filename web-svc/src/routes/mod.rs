@@ -1,0 +1,75 @@
+//! The REST API, the media and the page: this is the table of contents of the service.
+
+mod content;
+mod delete;
+mod events;
+mod jobs;
+mod list;
+mod media;
+mod page;
+mod videos;
+
+use axum::Router;
+use triton_api::secret::ClusterSecret;
+use triton_kit::{document, health, layers, secret};
+use utoipa::openapi::OpenApi;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{app::App, cluster::Cluster};
+
+/// The whole service.
+pub fn router(app: App, cluster: &Cluster, readiness: health::Readiness, admin_secret: Option<ClusterSecret>) -> Router {
+    let (open, document) = open_routes().with_state(app.clone()).split_for_parts();
+    let (admin, admin_document) = admin_routes().with_state(app).merge(cluster.routes()).split_for_parts();
+    let (service, service_document) = health::routes::<()>(readiness).split_for_parts();
+    let document = assemble(document, [admin_document, service_document]);
+    let admin = secret::require_signature(admin, admin_secret);
+    let router = open.merge(admin).merge(service).merge(document::docs(document)).fallback(page::page);
+    layers::layers(router, "web-svc")
+}
+
+/// The document alone.
+pub fn openapi() -> OpenApi {
+    let (_, document) = open_routes().split_for_parts();
+    let (_, admin) = admin_routes().split_for_parts();
+    let (_, cluster) = crate::cluster::routes().split_for_parts();
+    let (_, service) = health::routes::<()>(health::Readiness::new(|| async { Ok(()) })).split_for_parts();
+    assemble(document, [admin, cluster, service])
+}
+
+fn assemble<const N: usize>(document: OpenApi, others: [OpenApi; N]) -> OpenApi {
+    document::finish(others.into_iter().fold(document, |all, other| all.merge_from(other)))
+}
+
+/// Everybody's routes. Who may do what will be decided here, by a layer, when there are accounts.
+fn open_routes() -> OpenApiRouter<App> {
+    let base = document::base(
+        "TritonTube",
+        "Upload, transcode and play videos. Times are RFC 3339, sizes are bytes, errors are RFC 9457 problems.",
+        "http://127.0.0.1:8080",
+        &[
+            ("videos", "The catalog."),
+            ("media", "Manifests, segments and pictures for players."),
+            ("cluster", "Storage nodes, the rebalance and jobs, for operators."),
+        ],
+    );
+    OpenApiRouter::with_openapi(base)
+        .routes(routes!(list::list))
+        .routes(routes!(videos::create))
+        .routes(routes!(videos::show))
+        .routes(routes!(videos::edit))
+        .routes(routes!(delete::delete))
+        .routes(routes!(videos::retry))
+        .routes(routes!(events::events))
+        .routes(routes!(media::download))
+        .routes(routes!(media::dash))
+        .routes(routes!(media::hls))
+        .routes(routes!(media::poster))
+        .routes(routes!(media::storyboard))
+        .routes(routes!(media::storyboard_sprite))
+        .routes(routes!(media::file))
+}
+
+fn admin_routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(jobs::jobs))
+}

@@ -1,0 +1,131 @@
+//! One video: create, show, edit, try again.
+
+use axum::{
+    extract::{DefaultBodyLimit, FromRequest, Multipart, Request, State},
+    response::{IntoResponse, Response},
+};
+use http::{StatusCode, header};
+use triton_api::{
+    ProblemType, VideoId,
+    video::{Video, VideoForm, VideoPatch, VideoState, route},
+};
+use triton_kit::{
+    ApiError,
+    extract::{Json, Path},
+};
+
+use crate::{
+    app::App,
+    catalog::{Title, VideoRecord},
+    journal::{Change, Expect, RecordKey},
+    pipeline::Plan,
+    store::Stored,
+    upload::{UploadError, create_generation, refuse, upload_form},
+};
+
+/// Upload a video.
+///
+/// The answer comes when the original is durable and has been examined; the transcode goes on afterwards. What is no video
+/// is refused with 422 and leaves nothing behind.
+#[utoipa::path(
+    post, path = route::VIDEOS, tag = "videos", operation_id = "createVideo",
+    request_body(content = VideoForm, content_type = "multipart/form-data"),
+    responses(
+        (status = 202, description = "The video is queued.", body = Video,
+         headers(("location" = String, description = "The video's address."))),
+        (status = 413, description = "The file is too large.", body = triton_api::Problem, content_type = "application/problem+json"),
+        (status = 422, description = "The file is not a video.", body = triton_api::Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn create(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
+    let (mut form, rest) = open_form(&app, request).await?;
+    let record = match upload_form(&app, &mut form).await {
+        Ok(record) => record,
+        Err(error) => {
+            drop(form);
+            refuse::drain(rest).await;
+            return Err(error.into());
+        }
+    };
+    let location = route::VIDEO.replace("{id}", &record.id.to_string());
+    let video = app.view(&record).await?;
+    Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(video)).into_response())
+}
+
+/// The form of a request, and the rest of its body for when the form is given up half way.
+async fn open_form(app: &App, request: Request) -> Result<(Multipart, refuse::Rest), ApiError> {
+    let declared = request.headers().get(header::CONTENT_LENGTH).and_then(|len| len.to_str().ok()?.parse::<u64>().ok());
+    let (mut request, rest) = refuse::shared(request);
+    // The form's own fields and borders take some bytes as well.
+    if declared.is_some_and(|len_bytes| len_bytes > app.upload_bytes_max.saturating_add(1 << 20)) {
+        refuse::drain(rest).await;
+        return Err(UploadError::TooLarge { bytes_max: app.upload_bytes_max }.into());
+    }
+    DefaultBodyLimit::disable().apply(&mut request);
+    match <Multipart as FromRequest<()>>::from_request(request, &()).await {
+        Ok(form) => Ok((form, rest)),
+        Err(rejection) => {
+            refuse::drain(rest).await;
+            let detail = format!("{}; with curl: -F file=@clip.mp4", rejection.body_text());
+            Err(ApiError::new(ProblemType::UnsupportedMediaType, detail))
+        }
+    }
+}
+
+/// Show a video.
+#[utoipa::path(
+    get, path = route::VIDEO, tag = "videos", operation_id = "showVideo", params(("id" = VideoId, Path, description = "The video.")),
+    responses((status = 200, description = "The video.", body = Video))
+)]
+pub(super) async fn show(State(app): State<App>, Path(id): Path<VideoId>) -> Result<Json<Video>, ApiError> {
+    let video = find(&app, id).await?;
+    Ok(Json(app.view(&video.value).await?))
+}
+
+/// Change title, description or visibility.
+#[utoipa::path(
+    patch, path = route::VIDEO, tag = "videos", operation_id = "editVideo", params(("id" = VideoId, Path, description = "The video.")),
+    request_body = VideoPatch,
+    responses((status = 200, description = "The changed video.", body = Video))
+)]
+pub(super) async fn edit(
+    State(app): State<App>,
+    Path(id): Path<VideoId>,
+    Json(patch): Json<VideoPatch>,
+) -> Result<Json<Video>, ApiError> {
+    let Stored { value: mut record, revision } = find(&app, id).await?;
+    if let Some(title) = &patch.title {
+        record.title = Title::parse(title).map_err(UploadError::from)?.into_string();
+    }
+    if let Some(description) = patch.description {
+        Title::check_description(&description).map_err(UploadError::from)?;
+        record.description = description;
+    }
+    record.visibility = patch.visibility.unwrap_or(record.visibility);
+    let change = Change::new().put(RecordKey::video(id), Expect::At(revision), &record)?;
+    app.journal.commit(change).await?;
+    Ok(Json(app.view(&record).await?))
+}
+
+/// Try a failed video again, from the stored original.
+#[utoipa::path(
+    post, path = route::RETRY, tag = "videos", operation_id = "retryVideo", params(("id" = VideoId, Path, description = "The video.")),
+    responses((status = 202, description = "The video is queued again.", body = Video))
+)]
+pub(super) async fn retry(State(app): State<App>, Path(id): Path<VideoId>) -> Result<(StatusCode, Json<Video>), ApiError> {
+    let Stored { value: record, revision } = find(&app, id).await?;
+    if record.state != VideoState::Failed {
+        let detail = "Only a failed video can be tried again; this one is not.";
+        return Err(ApiError::new(ProblemType::Conflict, detail));
+    }
+    let source = app.sources.open(id, record.original.len_bytes);
+    let cancel = app.shutdown.child_token();
+    let _cancel_on_drop = cancel.clone().drop_guard();
+    let info = app.pipeline.probe(source.source(), &cancel).await.map_err(UploadError::from)?;
+    let record = create_generation(&app, record, revision, &Plan::new(info)).await?;
+    Ok((StatusCode::ACCEPTED, Json(app.view(&record).await?)))
+}
+
+pub(super) async fn find(app: &App, id: VideoId) -> Result<Stored<VideoRecord>, ApiError> {
+    app.store.video(id).await?.ok_or_else(|| ApiError::not_found(format!("There is no video {id}.")))
+}

@@ -1,0 +1,239 @@
+//! The service from its start to its stop: what is opened in which order, and who owns which task.
+
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use triton_api::{
+    NodeUrl,
+    client::{Caller, ClientError},
+};
+use triton_kit::{
+    health::Readiness,
+    secret::{self, SecretError},
+    serve::{self, BindError, Drained},
+    telemetry,
+};
+use uuid::Uuid;
+
+use crate::{
+    app::App,
+    cluster::{Cluster, ClusterError, ClusterSettings},
+    config::{Config, Storage},
+    janitor,
+    journal::SqliteJournal,
+    pipeline::{Pipeline, PipelineError, Settings},
+    ring::{Ring, RingLimits},
+    routes,
+    source::Sources,
+    store::{Store, StoreError},
+    upload::Uploads,
+    work::{self, WorkError, Worker},
+};
+
+/// How long requests may go on after a stop was asked for.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long background work may take to end after that.
+const WORK_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why the service does not start. Each is a sentence for a person.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// Others could reach it, and there is no secret; or the secret cannot be read.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// The address cannot be listened on.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// A directory cannot be made.
+    #[error("--data-dir (TRITON_DATA_DIR): cannot make {path}: {source}")]
+    Directory {
+        /// The directory.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The database cannot be used.
+    #[error("--metadata (TRITON_METADATA): {0}")]
+    Store(#[from] StoreError),
+    /// The embedded node does not start.
+    #[error("the embedded storage node: {0}")]
+    Node(#[from] storage_svc::StartError),
+    /// There is no HTTP client.
+    #[error("cannot make an HTTP client: {0}")]
+    Client(#[from] ClientError),
+    /// The first layout cannot be made.
+    #[error("--storage (TRITON_STORAGE): {0}")]
+    Cluster(#[from] ClusterError),
+    /// ffmpeg is missing or too old.
+    #[error("{0}. On Debian or Ubuntu: apt-get install ffmpeg")]
+    Pipeline(#[from] PipelineError),
+    /// Unfinished work of a former life cannot be taken up.
+    #[error("cannot take up unfinished work: {0}")]
+    Work(#[from] WorkError),
+    /// The loopback server for ffmpeg does not start.
+    #[error("cannot listen on a loopback port for ffmpeg: {0}")]
+    Sources(#[source] std::io::Error),
+}
+
+/// A service that runs in this process.
+pub struct Running {
+    address: SocketAddr,
+    stop: CancellationToken,
+    serving: tokio::task::JoinHandle<Drained>,
+    tasks: TaskTracker,
+    node: Option<Node>,
+    store: Store,
+}
+
+struct Node {
+    running: storage_svc::Running,
+    stop: CancellationToken,
+}
+
+/// Starts the service; it answers requests when this returns.
+pub async fn start(config: &Config) -> Result<Running, StartError> {
+    let secret = config.secret.load()?;
+    secret::check_listen("--listen", config.listen, secret.as_ref())?;
+    let listener = serve::bind("--listen", config.listen).await?;
+    let address = listener.local_addr().map_err(StartError::Sources)?;
+    make_dir(&config.data_dir)?;
+    let store = Store::open(&config.database()).await?;
+    let journal = Arc::new(SqliteJournal::new(store.clone()));
+    let caller = Caller::new(secret.clone(), telemetry::outgoing)?;
+    let (node, nodes) = start_node(config, secret.clone()).await?;
+
+    let stop = CancellationToken::new();
+    let tasks = TaskTracker::new();
+    let settings = ClusterSettings {
+        replicas: config.replicas,
+        reclaim_grace: Duration::from_secs(config.reclaim_grace_seconds),
+        pull_bytes_per_second: std::num::NonZeroU64::new(config.rebalance_bytes_per_second),
+        ..ClusterSettings::default()
+    };
+    let cluster = Cluster::new(journal.clone(), store.clone(), caller.clone(), settings);
+    cluster.bootstrap(&nodes).await?;
+    let ring = Ring::new(caller, cluster.layout(), RingLimits::default(), tasks.clone(), stop.clone());
+    let (sources, source_listener) = Sources::bind(ring.clone()).await.map_err(StartError::Sources)?;
+    let (slots, threads) = config.slots_and_threads();
+    let app = App {
+        store: store.clone(),
+        journal,
+        ring: ring.clone(),
+        pipeline: pipeline(config, threads).await?,
+        sources: sources.clone(),
+        uploads: Uploads::default(),
+        process_id: Uuid::now_v7().to_string().into(),
+        work_dir: Arc::new(fresh_work_dir(&config.data_dir)?),
+        upload_bytes_max: config.upload_bytes_max,
+        shutdown: stop.clone(),
+    };
+    tasks.spawn(sources.serve(source_listener, stop.clone()));
+    take_up(&app).await?;
+    let worker = Worker::new(app.clone(), slots);
+    let describe = worker.describe();
+    cluster.describe_workers(move || vec![describe()]);
+    let router = routes::router(app.clone(), &cluster, readiness(&store, &ring), secret);
+    tasks.spawn(cluster.run(ring, stop.clone()));
+    tasks.spawn(janitor::run(app));
+    tasks.spawn(worker.run());
+    let serving = tokio::spawn(serve_until(listener, router, stop.clone()));
+    Ok(Running { address, stop, serving, tasks, node, store })
+}
+
+async fn serve_until(listener: TcpListener, router: axum::Router, stop: CancellationToken) -> Drained {
+    serve::serve(listener, router, stop, DRAIN_TIMEOUT).await
+}
+
+async fn start_node(
+    config: &Config,
+    secret: Option<triton_api::secret::ClusterSecret>,
+) -> Result<(Option<Node>, Vec<NodeUrl>), StartError> {
+    match &config.storage {
+        Storage::Nodes(urls) => Ok((None, urls.clone())),
+        Storage::Embedded => {
+            let mut settings = storage_svc::Config::new(config.data_dir.join("node"), config.node_listen);
+            settings.listen_flag = "--node-listen";
+            settings.secret = secret;
+            let stop = CancellationToken::new();
+            let running = storage_svc::serve(settings, stop.clone()).await?;
+            let url: Result<NodeUrl, _> = format!("http://{}", running.address()).parse();
+            Ok((Some(Node { running, stop }), url.into_iter().collect()))
+        }
+    }
+}
+
+async fn pipeline(config: &Config, threads: u32) -> Result<Pipeline, PipelineError> {
+    Pipeline::detect(Settings { threads, preset: config.x264_preset.clone(), ..Settings::default() }).await
+}
+
+/// A journal of a single process: whatever was under way when it ended can be taken up at once.
+async fn take_up(app: &App) -> Result<(), StartError> {
+    let leases = work::release_all_leases(app).await?;
+    if leases > 0 {
+        tracing::info!(leases, "taking up jobs of the former process");
+    }
+    Ok(janitor::abandon_former_uploads(app).await?)
+}
+
+/// A directory for files while they are made; what a crash left in it goes.
+fn fresh_work_dir(data_dir: &Path) -> Result<std::path::PathBuf, StartError> {
+    let dir = data_dir.join("work");
+    match std::fs::remove_dir_all(&dir) {
+        Ok(()) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(source) => return Err(StartError::Directory { path: dir.display().to_string(), source }),
+    }
+    make_dir(&dir)?;
+    Ok(dir)
+}
+
+fn make_dir(dir: &Path) -> Result<(), StartError> {
+    std::fs::create_dir_all(dir).map_err(|source| StartError::Directory { path: dir.display().to_string(), source })
+}
+
+/// Ready means: the database answers, and a storage node can be reached.
+fn readiness(store: &Store, ring: &Ring) -> Readiness {
+    let (store, ring) = (store.clone(), ring.clone());
+    Readiness::new(move || {
+        let (store, ring) = (store.clone(), ring.clone());
+        async move {
+            store.revision().await.map_err(|error| error.to_string())?;
+            let health = ring.health();
+            if health.iter().any(|peer| peer.circuit != crate::ring::Circuit::Open) {
+                return Ok(());
+            }
+            Err(format!("none of the {} storage nodes answers", health.len()))
+        }
+    })
+}
+
+impl Running {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Stops: requests finish, jobs are given back, then the embedded node goes.
+    pub async fn stop(self) -> Drained {
+        self.stop.cancel();
+        let drained = match self.serving.await {
+            Ok(drained) => drained,
+            Err(error) => {
+                tracing::error!(%error, "serving panicked");
+                Drained { finished: 0, cut: 0 }
+            }
+        };
+        self.tasks.close();
+        if tokio::time::timeout(WORK_TIMEOUT, self.tasks.wait()).await.is_err() {
+            tracing::warn!(tasks = self.tasks.len(), "some background work did not end in time");
+        }
+        if let Some(node) = self.node {
+            node.stop.cancel();
+            node.running.stopped().await;
+        }
+        self.store.close().await;
+        drained
+    }
+}
