@@ -23,7 +23,7 @@ pub fn segment_file(number: u32) -> String {
 /// The outcome of one encoding. Its files vanish when it is dropped.
 #[derive(Debug)]
 pub struct Encoded {
-    /// One entry per rendition, in the plan's order; with no segments if the source ends before the chunk begins.
+    /// One entry per rendition, in the plan's order; none if the source ends before the chunk begins.
     pub renditions: Vec<RenditionOutput>,
     /// Whether the source ended before the last frame that was asked for: no later chunk holds anything.
     pub source_ended: bool,

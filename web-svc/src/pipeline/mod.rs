@@ -10,16 +10,25 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-mod encode;
+mod audio;
+mod chunk;
+mod command;
+mod dash;
 mod encoded;
 mod error;
+mod filters;
+mod fragment;
 mod grid;
+mod hls;
 mod ladder;
-mod manifest;
+mod language;
 mod plan;
+mod poster;
 mod presentation;
+mod probe;
 mod rate;
 mod rendition;
+mod report;
 mod run;
 mod sniff;
 mod source;

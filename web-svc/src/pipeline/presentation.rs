@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use triton_api::Generation;
 
 use super::encoded::RenditionOutput;
+use super::language::bcp47;
 use super::rate::FrameRate;
 use super::rendition::RenditionName;
 
@@ -132,6 +133,13 @@ impl Presentation {
     pub(super) fn tracks(&self) -> impl Iterator<Item = &Track> {
         let audio = self.audio.iter().map(|rendition| &rendition.track);
         self.video.iter().map(|rendition| &rendition.track).chain(audio)
+    }
+}
+
+impl AudioRendition {
+    /// The language as manifests want it: a BCP 47 tag.
+    pub fn language_tag(&self) -> Option<String> {
+        self.language.as_deref().and_then(bcp47)
     }
 }
 

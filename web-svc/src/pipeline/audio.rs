@@ -1,0 +1,153 @@
+//! Encodes a whole audio track: stereo AAC at 48 kHz, cut where the picture's segments begin.
+
+use std::path::Path;
+
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+
+use super::Pipeline;
+use super::chunk::{fraction, private_directory, write_file};
+use super::command::ProgressReader;
+use super::encoded::{Encoded, RenditionOutput};
+use super::error::PipelineError;
+use super::filters::audio_graph;
+use super::fragment::{FragmentError, Recording};
+use super::plan::{AudioPlan, Plan};
+use super::run::run;
+use super::source::Source;
+
+/// Samples per second of every audio rendition, which are also its ticks.
+const SAMPLE_RATE: u32 = 48_000;
+/// Samples in one block of AAC-LC.
+const BLOCK_SAMPLES: u32 = 1024;
+/// Blocks that ffmpeg's encoder needs before the first sample comes out.
+const PRIMING_BLOCKS: usize = 1;
+const BITRATE: &str = "128k";
+const RECORDING_FILE: &str = "audio.mp4";
+
+impl Pipeline {
+    /// Encodes the whole of audio rendition `position` of the plan (an index into [`Plan::audio`]).
+    ///
+    /// It starts with the picture and ends with it: what the source lacks is silence. Segments begin at the AAC block nearest
+    /// to the picture's segments. `progress` is called with 0 to 1.
+    ///
+    /// # Errors
+    /// [`PipelineError::Transient`] for everything that goes wrong: the track was found decodable by the probe.
+    ///
+    /// # Cancel safety
+    /// Dropping the future kills ffmpeg and removes the files.
+    pub async fn encode_audio(
+        &self,
+        plan: &Plan,
+        position: usize,
+        source: &Source,
+        work_dir: &Path,
+        progress: impl Fn(f32) + Send + Sync,
+        cancel: &CancellationToken,
+    ) -> Result<Encoded, PipelineError> {
+        let operation = format!("encode audio {position}");
+        let audio = plan
+            .audio
+            .get(position)
+            .ok_or_else(|| PipelineError::transient(&*operation, "the plan has no such track"))?;
+        let directory = private_directory(&operation, work_dir)?;
+        let mut arguments = self.ffmpeg_input(source, plan.info.demuxer, None);
+        arguments
+            .option("-filter_complex", audio_graph(&plan.info, &audio.track))
+            .words("-map [a0] -c:a aac -profile:a aac_low -b:a")
+            .word(BITRATE)
+            .words("-map_metadata -1 -map_chapters -1 -fflags +bitexact")
+            .words("-movflags +empty_moov+default_base_moof+skip_trailer -frag_duration 4000000 -f mp4")
+            .word(RECORDING_FILE);
+        let invocation = self.ffmpeg_run(arguments, directory.path(), plan.info.duration().as_secs_f64());
+        let total_us = plan.info.duration_ms() * 1000;
+        let mut reader = ProgressReader::default();
+        let mut sink = |piece: &[u8]| {
+            let moved = reader.push(piece);
+            if moved {
+                progress(fraction(reader.out_time_us, total_us));
+            }
+            Ok(moved)
+        };
+        run(&invocation, cancel, &mut sink).await.map_err(|error| error.during(&operation))?;
+        cut(plan, audio, directory).await
+    }
+}
+
+async fn cut(plan: &Plan, audio: &AudioPlan, directory: TempDir) -> Result<Encoded, PipelineError> {
+    let operation = format!("cut {} into segments", audio.name);
+    let rate = plan.info.video.frame_rate;
+    let seconds: Vec<f64> = plan.grid.boundaries().into_iter().map(|frame| rate.seconds(frame)).collect();
+    let name = audio.name.clone();
+    let task = move || {
+        let mut recording = Recording::open(&directory.path().join(RECORDING_FILE))?;
+        let made = recording.samples.len().saturating_sub(PRIMING_BLOCKS);
+        let boundaries = block_boundaries(&seconds, made);
+        let folder = directory.path().join(name.as_str());
+        std::fs::create_dir(&folder)?;
+        let mut segments = Vec::with_capacity(boundaries.len());
+        for (number, range) in (1..).zip(boundaries.windows(2).map(|pair| pair[0]..pair[1])) {
+            let start_ticks = range.start as u64 * u64::from(BLOCK_SAMPLES);
+            let samples = range.start + PRIMING_BLOCKS..range.end + PRIMING_BLOCKS;
+            segments.push(write_file(&mut recording, &folder, samples, number, start_ticks, BLOCK_SAMPLES)?);
+        }
+        if recording.timescale != SAMPLE_RATE {
+            return Err(FragmentError::Unexpected(format!("a timescale of {}", recording.timescale)));
+        }
+        let (init, codecs, timescale) = (recording.init.clone(), recording.codecs.clone(), recording.timescale);
+        let output = RenditionOutput { rendition: name, init, codecs, timescale, segments };
+        Ok(Encoded { renditions: vec![output], source_ended: false, directory })
+    };
+    let encoded =
+        tokio::task::spawn_blocking(task).await.map_err(|error| PipelineError::transient(&*operation, error))?;
+    encoded.map_err(|error: FragmentError| PipelineError::transient(operation, error))
+}
+
+/// The blocks at which segments begin, given the times at which the picture's do; rising, and at the end the number of blocks.
+///
+/// The last segment covers the picture's last moment; what the encoder made beyond that is left out.
+fn block_boundaries(seconds: &[f64], made: usize) -> Vec<usize> {
+    let block = |seconds: f64| seconds * f64::from(SAMPLE_RATE) / f64::from(BLOCK_SAMPLES);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a number of blocks, small and not negative"
+    )]
+    let whole = |blocks: f64| blocks.clamp(0.0, 1e12) as usize;
+    let (last, starts) = seconds.split_last().unwrap_or((&0.0, &[]));
+    // A millionth of a block more than a whole number is rounding, not sound.
+    let end = whole((block(*last) - 1e-6).ceil()).min(made);
+    let mut boundaries: Vec<usize> =
+        starts.iter().map(|&start| whole(block(start).round())).filter(|&start| start < end).collect();
+    boundaries.push(end);
+    boundaries.dedup();
+    boundaries
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn sound_that_ends_early_has_no_empty_segment() {
+        assert_eq!(block_boundaries(&[0.0, 4.0, 8.0, 8.5], 200), [0, 188, 200]);
+        assert_eq!(block_boundaries(&[0.0, 4.0, 8.0], 1000), [0, 188, 375]);
+        assert_eq!(block_boundaries(&[0.0, 0.04], 10), [0, 2]);
+    }
+
+    proptest! {
+        #[test]
+        fn boundaries_rise_and_stay_within_a_block_of_the_picture(segments in 1_u32..400, made in 0_usize..80_000) {
+            let seconds: Vec<f64> = (0..=segments).map(|index| f64::from(index) * 4.004).collect();
+            let boundaries = block_boundaries(&seconds, made);
+            prop_assert!(boundaries.windows(2).all(|pair| pair[0] < pair[1]));
+            prop_assert!(boundaries.last().is_some_and(|&end| end <= made));
+            for (boundary, second) in boundaries.iter().zip(&seconds).take(boundaries.len() - 1) {
+                #[expect(clippy::cast_precision_loss, reason = "small")]
+                let at = *boundary as f64 * 1024.0 / 48_000.0;
+                prop_assert!((at - second).abs() <= 0.0107);
+            }
+        }
+    }
+}

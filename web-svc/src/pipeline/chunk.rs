@@ -1,0 +1,357 @@
+//! Encodes one chunk: one ffmpeg run, one decode, all rungs.
+
+use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+
+use super::Pipeline;
+use super::command::{Arguments, ProgressReader};
+use super::encoded::{Encoded, RenditionOutput, Segment, segment_file};
+use super::error::{PipelineError, SourceFault};
+use super::filters::{FRAME_LIST, Window, video_graph};
+use super::fragment::{FragmentError, Recording};
+use super::grid::Chunk;
+use super::ladder::Rung;
+use super::plan::Plan;
+use super::rate::FrameRate;
+use super::run::{RunError, run};
+use super::source::Source;
+
+/// x264's constant quality; the bit rate is capped by the rung.
+const CRF: u32 = 23;
+/// Where reading starts when the first try came in after the chunk's first frame: this many seconds before it, and then 0.
+const LONG_PREROLL_SECONDS: f64 = 40.0;
+
+/// One attempt at reading a chunk.
+struct Attempt {
+    /// Where to seek on the container's clock, or `None` to read from the start.
+    seek_seconds: Option<f64>,
+    window: Window,
+}
+
+impl Pipeline {
+    /// Encodes all video renditions of one chunk into files below a new private directory in `work_dir`.
+    ///
+    /// Every frame of the grid is in the result once and in order, whatever the source's container does when it is sought: the
+    /// run lists the frames it saw, and one that began too late is repeated from further back. Where the source ends before the
+    /// plan says, the result ends there too; a chunk beyond the end has no segments. `progress` is called with 0 to 1.
+    ///
+    /// # Errors
+    /// [`PipelineError::Source`] when not one picture of the first chunk can be decoded; [`PipelineError::Transient`] for
+    /// everything that another try may mend, including a run over its limits.
+    ///
+    /// # Cancel safety
+    /// Dropping the future kills ffmpeg and removes the files.
+    pub async fn encode_chunk(
+        &self,
+        plan: &Plan,
+        chunk_index: u32,
+        source: &Source,
+        work_dir: &Path,
+        progress: impl Fn(f32) + Send + Sync,
+        cancel: &CancellationToken,
+    ) -> Result<Encoded, PipelineError> {
+        let operation = format!("encode chunk {chunk_index}");
+        let chunk = plan
+            .chunk(chunk_index)
+            .ok_or_else(|| PipelineError::transient(&*operation, "the plan has no such chunk"))?;
+        let directory = private_directory(&operation, work_dir)?;
+        for attempt in attempts(plan, chunk) {
+            let stderr = self.run_attempt(plan, &attempt, source, directory.path(), &progress, cancel).await;
+            let stderr = stderr.map_err(|error| verdict(error, &operation, chunk))?;
+            match first_frame(directory.path()) {
+                Some(first) if first <= chunk.start_frame => {}
+                None if attempt.seek_seconds.is_none() && chunk.start_frame == 0 => {
+                    return Err(SourceFault::Undecodable(last_line(&stderr)).into());
+                }
+                _ if attempt.seek_seconds.is_none() => {}
+                found => {
+                    tracing::debug!(chunk_index, ?found, "the seek came in late; reading from further back");
+                    continue;
+                }
+            }
+            return cut_all(plan, chunk, directory).await;
+        }
+        Err(PipelineError::transient(operation, "no attempt was made"))
+    }
+
+    async fn run_attempt(
+        &self,
+        plan: &Plan,
+        attempt: &Attempt,
+        source: &Source,
+        directory: &Path,
+        progress: &(impl Fn(f32) + Send + Sync),
+        cancel: &CancellationToken,
+    ) -> Result<String, RunError> {
+        let Window { start, end } = attempt.window;
+        let rate = plan.info.video.frame_rate;
+        let graph = video_graph(
+            &plan.info.video,
+            &plan.rungs,
+            attempt.window,
+            attempt.seek_seconds.is_none(),
+            self.tools.tone_mapping,
+        );
+        let mut arguments = self.ffmpeg_input(source, plan.info.demuxer, attempt.seek_seconds);
+        arguments.option("-filter_complex", graph);
+        for (index, rung) in plan.rungs.iter().enumerate() {
+            self.rung_output(&mut arguments, index, rung, plan, start);
+        }
+        // Without a seek everything before the chunk is decoded as well.
+        let read_from = if attempt.seek_seconds.is_none() { 0 } else { start };
+        let mut invocation = self.ffmpeg_run(arguments, directory, rate.seconds(end.saturating_sub(read_from)));
+        invocation.heartbeat = Some(directory.join(FRAME_LIST));
+        let mut reader = ProgressReader::default();
+        let frames = end.saturating_sub(start);
+        run(&invocation, cancel, &mut |piece: &[u8]| {
+            let moved = reader.push(piece);
+            if moved {
+                progress(fraction(reader.frame, frames));
+            }
+            Ok(moved)
+        })
+        .await
+    }
+
+    /// The options of one rung's output file.
+    fn rung_output(&self, arguments: &mut Arguments, index: usize, rung: &Rung, plan: &Plan, start: u64) {
+        let rate = plan.info.video.frame_rate;
+        arguments
+            .option("-map", format!("[v{index}]"))
+            .words("-fps_mode passthrough -c:v libx264 -profile:v high -sc_threshold 0 -flags +cgop -bf 3")
+            .option("-preset", &self.settings.preset)
+            .option("-crf", CRF)
+            .option("-maxrate", rung.maxrate_bps)
+            .option("-bufsize", u64::from(rung.maxrate_bps) * 2)
+            .option("-g", rate.gop_frames())
+            .option("-keyint_min", rate.gop_frames())
+            .option("-threads", self.settings.threads);
+        if let Some(times) = keyframe_times(plan, start) {
+            arguments.option("-force_key_frames", times);
+        }
+        arguments
+            .option("-video_track_timescale", rate.timescale())
+            .words("-map_metadata -1 -map_chapters -1 -fflags +bitexact")
+            .words("-movflags +frag_keyframe+empty_moov+default_base_moof+skip_trailer -f mp4")
+            .word(recording_file(index));
+    }
+}
+
+/// Where one rung of the run is written, relative to its directory.
+fn recording_file(index: usize) -> String {
+    format!("rung-{index}.mp4")
+}
+
+/// The attempts at a chunk, cheapest first: shortly before it, well before it, from the very start.
+fn attempts(plan: &Plan, chunk: &Chunk) -> Vec<Attempt> {
+    let video = &plan.info.video;
+    // The container's word on its end is not exact, so the last chunk takes what there is, within reason.
+    let grace = if plan.grid.is_last(chunk.index) { u64::from(video.frame_rate.gop_frames()) } else { 0 };
+    let window = Window { start: chunk.start_frame, end: chunk.start_frame + chunk.frames() + grace };
+    let start_seconds = video.frame_rate.seconds(chunk.start_frame);
+    let mut attempts: Vec<Attempt> = [plan.info.demuxer.preroll_seconds(), LONG_PREROLL_SECONDS]
+        .into_iter()
+        .filter(|preroll| *preroll < start_seconds)
+        .map(|preroll| Attempt { seek_seconds: Some(video.start.seconds() + start_seconds - preroll), window })
+        .collect();
+    attempts.push(Attempt { seek_seconds: None, window });
+    attempts
+}
+
+/// When the chunk's later segments begin, for `-force_key_frames`: half a frame early, so that rounding hits the right one.
+fn keyframe_times(plan: &Plan, start: u64) -> Option<String> {
+    let rate = plan.info.video.frame_rate;
+    let chunk = plan.grid.chunks.iter().find(|chunk| chunk.start_frame == start)?;
+    let half_a_frame = 0.5 / rate.fps();
+    let mut frame = 0;
+    let time = |frames: &u32| {
+        frame += u64::from(*frames);
+        format!("{:.6}", rate.seconds(frame) - half_a_frame)
+    };
+    let times: Vec<String> = chunk.segments.iter().take(chunk.segments.len().saturating_sub(1)).map(time).collect();
+    (!times.is_empty()).then(|| times.join(","))
+}
+
+/// The first line of the list of frames: `frame:0    pts:123     pts_time:4.1`.
+fn first_frame(directory: &Path) -> Option<u64> {
+    let file = std::fs::File::open(directory.join(FRAME_LIST)).ok()?;
+    let mut line = String::new();
+    BufReader::new(file).read_line(&mut line).ok()?;
+    let pts = line.split_whitespace().find_map(|word| word.strip_prefix("pts:"))?;
+    // Frames before the first one of the plan have negative numbers.
+    pts.parse::<i64>().ok().map(|frame| u64::try_from(frame).unwrap_or(0))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a fraction for a progress bar")]
+pub(super) fn fraction(done: u64, of: u64) -> f32 {
+    (done as f32 / of.max(1) as f32).clamp(0.0, 1.0)
+}
+
+pub(super) fn last_line(text: &str) -> String {
+    text.lines().last().unwrap_or("ffmpeg gave no reason").to_owned()
+}
+
+pub(super) fn private_directory(operation: &str, work_dir: &Path) -> Result<TempDir, PipelineError> {
+    let directory = tempfile::Builder::new().prefix("encode-").tempdir_in(work_dir);
+    directory.map_err(|error| {
+        PipelineError::transient(operation, format!("no directory in {}: {error}", work_dir.display()))
+    })
+}
+
+/// The first chunk's failure tells about the source, later ones about the circumstances.
+fn verdict(error: RunError, operation: &str, chunk: &Chunk) -> PipelineError {
+    match error {
+        RunError::Failed { stderr, .. } if chunk.index == 0 && is_about_the_source(&stderr) => {
+            SourceFault::Undecodable(last_line(&stderr)).into()
+        }
+        other => other.during(operation),
+    }
+}
+
+/// Whether ffmpeg's last words blame the bytes and not the way to them.
+pub(super) fn is_about_the_source(stderr: &str) -> bool {
+    const CIRCUMSTANCES: [&str; 12] = [
+        "Connection refused",
+        "Connection reset",
+        "Connection timed out",
+        "Broken pipe",
+        "HTTP error",
+        "Server returned",
+        "Input/output error",
+        "No space left",
+        "Cannot allocate memory",
+        "Operation not permitted",
+        "Permission denied",
+        "Resource temporarily unavailable",
+    ];
+    const BYTES: [&str; 6] = [
+        "Invalid data found",
+        "moov atom not found",
+        "Error while decoding",
+        "not on whitelist",
+        "Could not find codec parameters",
+        "Picture size",
+    ];
+    !CIRCUMSTANCES.iter().any(|text| stderr.contains(text)) && BYTES.iter().any(|text| stderr.contains(text))
+}
+
+/// Cuts the recordings of all rungs into segments.
+async fn cut_all(plan: &Plan, chunk: &Chunk, directory: TempDir) -> Result<Encoded, PipelineError> {
+    let (rungs, chunk, rate) = (plan.rungs.clone(), chunk.clone(), plan.info.video.frame_rate);
+    let operation = format!("cut chunk {} into segments", chunk.index);
+    let task = move || {
+        let mut renditions = Vec::with_capacity(rungs.len());
+        if !has_pictures(&directory.path().join(recording_file(0))) {
+            return Ok(Encoded { renditions, source_ended: true, directory });
+        }
+        for (index, rung) in rungs.iter().enumerate() {
+            renditions.push(cut(directory.path(), index, rung, &chunk, rate)?);
+        }
+        let planned = chunk.frames() * u64::from(rate.frame_ticks());
+        let made =
+            renditions.iter().map(|output| output.segments.iter().map(|segment| segment.duration_ticks).sum::<u64>());
+        let source_ended = made.min().unwrap_or(0) < planned;
+        Ok::<_, FragmentError>(Encoded { renditions, source_ended, directory })
+    };
+    let encoded =
+        tokio::task::spawn_blocking(task).await.map_err(|error| PipelineError::transient(&*operation, error))?;
+    encoded.map_err(|error| PipelineError::transient(operation, error))
+}
+
+/// Whether the encoder wrote anything but a head: with no picture to encode, not even that is certain.
+fn has_pictures(path: &Path) -> bool {
+    Recording::open(path).is_ok_and(|recording| !recording.samples.is_empty())
+}
+
+fn cut(
+    directory: &Path,
+    index: usize,
+    rung: &Rung,
+    chunk: &Chunk,
+    rate: FrameRate,
+) -> Result<RenditionOutput, FragmentError> {
+    let path = directory.join(recording_file(index));
+    let mut recording = Recording::open(&path)?;
+    recording.align_pictures(rate.frame_ticks())?;
+    let folder = directory.join(rung.name.as_str());
+    std::fs::create_dir(&folder)?;
+    let lengths = segment_lengths(&chunk.segments, recording.samples.len());
+    let (mut segments, mut frame) = (Vec::with_capacity(lengths.len()), 0_usize);
+    for (number, length) in (chunk.first_segment..).zip(lengths) {
+        let start_ticks = (chunk.start_frame + frame as u64) * u64::from(rate.frame_ticks());
+        let segment =
+            write_file(&mut recording, &folder, frame..frame + length, number, start_ticks, rate.frame_ticks())?;
+        segments.push(segment);
+        frame += length;
+    }
+    std::fs::remove_file(&path)?;
+    Ok(RenditionOutput {
+        rendition: rung.name.clone(),
+        init: recording.init.clone(),
+        codecs: recording.codecs.clone(),
+        timescale: recording.timescale,
+        segments,
+    })
+}
+
+/// Writes one segment to a file of its own.
+pub(super) fn write_file(
+    recording: &mut Recording,
+    folder: &Path,
+    samples: std::ops::Range<usize>,
+    number: u32,
+    start_ticks: u64,
+    sample_ticks: u32,
+) -> Result<Segment, FragmentError> {
+    let path: PathBuf = folder.join(segment_file(number));
+    let mut out = BufWriter::new(std::fs::File::create_new(&path)?);
+    let duration_ticks = samples.len() as u64 * u64::from(sample_ticks);
+    let bytes_len = recording.write_segment(samples, number, start_ticks, sample_ticks, &mut out)?;
+    out.flush()?;
+    Ok(Segment { number, path, bytes_len, duration_ticks })
+}
+
+/// How many of `made` frames each segment gets: the planned numbers until they run out; more than planned join the last one.
+fn segment_lengths(planned: &[u32], made: usize) -> Vec<usize> {
+    let mut rest = made;
+    let mut lengths = Vec::with_capacity(planned.len());
+    for &frames in planned {
+        let length = rest.min(usize::try_from(frames).unwrap_or(usize::MAX));
+        if length == 0 {
+            break;
+        }
+        lengths.push(length);
+        rest -= length;
+    }
+    if let Some(last) = lengths.last_mut() {
+        *last += rest;
+    }
+    lengths
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_that_ends_early_leaves_no_empty_segment() {
+        assert_eq!(segment_lengths(&[100, 100, 100], 200), [100, 100]);
+        assert_eq!(segment_lengths(&[100, 100, 100], 201), [100, 100, 1]);
+        assert_eq!(segment_lengths(&[100, 100], 0), [0_usize; 0]);
+    }
+
+    #[test]
+    fn a_source_that_goes_on_lengthens_the_last_segment() {
+        assert_eq!(segment_lengths(&[100, 30], 145), [100, 45]);
+    }
+
+    #[test]
+    fn a_broken_connection_is_not_the_sources_fault() {
+        assert!(is_about_the_source("x.mp4: Invalid data found when processing input"));
+        assert!(!is_about_the_source("Connection refused\nInvalid data found when processing input"));
+        assert!(!is_about_the_source("something else"));
+    }
+}

@@ -1,0 +1,120 @@
+//! The filter graphs: which frames of a source become which pictures. Pure text.
+
+use std::fmt::Write;
+
+use super::ladder::Rung;
+use super::source::{AudioTrack, Colour, SourceInfo, Timestamp, VideoStream};
+
+/// The file, in ffmpeg's working directory, that lists every frame on the output's clock before the window is cut out.
+pub(super) const FRAME_LIST: &str = "frames.txt";
+
+/// Frames of the output, counted from the start of the video: from `start` to before `end`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Window {
+    pub(super) start: u64,
+    pub(super) end: u64,
+}
+
+/// The graph that turns the source into the pictures of one window for every rung, labelled `v0`, `v1` and so on.
+///
+/// The recipe: put time 0 on the first picture, resample to the constant rate (whose time stamps are frame numbers), cut out the
+/// window by those numbers, and start it at 0. If `from_start`, nothing was sought, and a hole before the first picture is filled.
+pub(super) fn video_graph(
+    video: &VideoStream,
+    rungs: &[Rung],
+    window: Window,
+    from_start: bool,
+    tone_mapping: bool,
+) -> String {
+    let mut graph = format!("[0:{}]", video.index);
+    push(&mut graph, format_args!("setpts=PTS-({})", video.start.ticks));
+    if video.interlaced {
+        push(&mut graph, format_args!(",bwdif=mode=send_frame:deint=interlaced"));
+    }
+    push(
+        &mut graph,
+        format_args!(",fps={}:round=near{}", video.frame_rate, if from_start { ":start_time=0" } else { "" }),
+    );
+    push(&mut graph, format_args!(",metadata=mode=add:key=n:value=1,metadata=mode=print:file={FRAME_LIST}:direct=1"));
+    push(&mut graph, format_args!(",trim=start_pts={}:end_pts={},setpts=PTS-STARTPTS", window.start, window.end));
+    let matrix = push_standard_range(&mut graph, video.colour, tone_mapping);
+    push(&mut graph, format_args!(",split={}", rungs.len()));
+    (0..rungs.len()).for_each(|index| push(&mut graph, format_args!("[s{index}]")));
+    for (index, rung) in rungs.iter().enumerate() {
+        push(
+            &mut graph,
+            format_args!(
+                ";[s{index}]scale={}:{}:in_color_matrix={matrix}:out_color_matrix=bt709:out_range=tv,format=yuv420p,setsar=1,\
+                 setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709:range=tv[v{index}]",
+                rung.width, rung.height
+            ),
+        );
+    }
+    graph
+}
+
+/// The graph of a single picture of `width` x `height` from wherever reading starts, labelled `v0`: `choose` picks or arranges.
+///
+/// JPEG wants full range and the matrix of BT.601.
+pub(super) fn still_graph(
+    video: &VideoStream,
+    width: u32,
+    height: u32,
+    choose: &str,
+    arrange: &str,
+    tone_mapping: bool,
+) -> String {
+    let mut graph = format!("[0:{}]setpts=PTS-({})", video.index, video.start.ticks);
+    if video.interlaced {
+        push(&mut graph, format_args!(",bwdif=mode=send_frame:deint=interlaced"));
+    }
+    push(&mut graph, format_args!(",{choose}"));
+    let matrix = push_standard_range(&mut graph, video.colour, tone_mapping);
+    push(
+        &mut graph,
+        format_args!(
+            ",scale={width}:{height}:in_color_matrix={matrix}:out_color_matrix=bt601:out_range=pc,format=yuvj420p,setsar=1{arrange}[v0]"
+        ),
+    );
+    graph
+}
+
+/// Brings high dynamic range down to the standard one where the filters are there; answers the matrix of what comes out.
+fn push_standard_range(graph: &mut String, colour: Colour, tone_mapping: bool) -> &'static str {
+    let transfer = match colour {
+        Colour::Bt601 => return "bt601",
+        Colour::Bt709 => return "bt709",
+        Colour::Bt2020 => return "bt2020",
+        Colour::Pq => "smpte2084",
+        Colour::Hlg => "arib-std-b67",
+    };
+    if !tone_mapping {
+        return "bt2020";
+    }
+    push(
+        graph,
+        format_args!(
+            ",zscale=tin={transfer}:pin=bt2020:min=bt2020nc:rin=tv:t=linear:npl=100,format=gbrpf32le,zscale=p=bt709,\
+             tonemap=tonemap=hable:desat=0,zscale=t=bt709:m=bt709:r=tv,format=yuv420p"
+        ),
+    );
+    "bt709"
+}
+
+/// The graph of one audio track as stereo at 48 kHz, labelled `a0`: time 0 is the first picture, gaps are silence, and it ends
+/// with the picture.
+pub(super) fn audio_graph(info: &SourceInfo, track: &AudioTrack) -> String {
+    let Timestamp { ticks, numerator, denominator } = info.video.start;
+    let end = info.video.frame_rate.seconds(info.video.frames);
+    // Drift is stretched away a little at a time from 10 ms on; holes of 100 ms and more are filled or cut at once.
+    format!(
+        "[0:{}]asetpts=PTS-({ticks}*{numerator}/{denominator})/TB,\
+         aresample=48000:async=1000:min_comp=0.01:min_hard_comp=0.1:first_pts=0,\
+         aformat=sample_fmts=fltp:sample_rates=48000:channel_layouts=stereo,apad,atrim=end={end:.6}[a0]",
+        track.index
+    )
+}
+
+fn push(graph: &mut String, text: std::fmt::Arguments<'_>) {
+    graph.write_fmt(text).expect("writing to a string cannot fail");
+}

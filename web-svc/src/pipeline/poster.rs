@@ -1,0 +1,131 @@
+//! A still picture that shows what the video is about.
+
+use std::path::Path;
+
+use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
+
+use super::Pipeline;
+use super::chunk::private_directory;
+use super::error::PipelineError;
+use super::filters::still_graph;
+use super::run::run;
+use super::source::{Source, SourceInfo};
+
+/// One picture to make.
+pub(super) struct Still<'a> {
+    /// For errors.
+    pub(super) operation: &'static str,
+    /// From [`still_graph`].
+    pub(super) graph: &'a str,
+    /// Where to start reading, counted from the first picture.
+    pub(super) from_seconds: Option<f64>,
+    /// Whether to decode keyframes only.
+    pub(super) keyframes_only: bool,
+}
+
+const OPERATION: &str = "make the poster";
+const WIDTH_MAX: u32 = 1280;
+/// Where to look, as parts of the duration; the first that is bright enough wins.
+const PLACES: [f64; 4] = [0.1, 0.3, 0.5, 0.0];
+/// Mean luma (of 255) below which a picture counts as black.
+const BLACK_BELOW: f64 = 24.0;
+/// The most representative of so many frames is taken.
+const CANDIDATES: u32 = 50;
+const PICTURE_BYTES_MAX: u64 = 16 << 20;
+const PICTURE_FILE: &str = "picture.jpg";
+const LUMA_FILE: &str = "luma.txt";
+
+impl Pipeline {
+    /// A JPEG, at most 1280 pixels wide, of a frame that is not black if there is one.
+    ///
+    /// # Errors
+    /// [`PipelineError::Transient`] where ffmpeg fails.
+    pub async fn poster(
+        &self,
+        info: &SourceInfo,
+        source: &Source,
+        work_dir: &Path,
+        cancel: &CancellationToken,
+    ) -> Result<Bytes, PipelineError> {
+        let (width, height) = poster_size(info.video.width, info.video.height);
+        let choose = format!("thumbnail=n={CANDIDATES}");
+        let measure = format!(",signalstats,metadata=mode=print:key=lavfi.signalstats.YAVG:file={LUMA_FILE}");
+        let graph = still_graph(&info.video, width, height, &choose, &measure, self.tools.tone_mapping);
+        let mut best: Option<(f64, Bytes)> = None;
+        for place in PLACES {
+            let directory = private_directory(OPERATION, work_dir)?;
+            let from_seconds = Some(info.duration().as_secs_f64() * place);
+            let still = Still { operation: OPERATION, graph: &graph, from_seconds, keyframes_only: false };
+            let picture = self.still(&still, directory.path(), info, source, cancel).await;
+            let Ok(picture) = picture.inspect_err(|error| tracing::debug!(%error, place, "no picture here")) else {
+                continue;
+            };
+            let luma = mean_luma(directory.path());
+            if best.as_ref().is_none_or(|(brightest, _)| luma > *brightest) {
+                best = Some((luma, picture));
+            }
+            if luma >= BLACK_BELOW {
+                break;
+            }
+        }
+        if cancel.is_cancelled() {
+            return Err(PipelineError::Cancelled);
+        }
+        best.map(|(_, picture)| picture).ok_or_else(|| PipelineError::transient(OPERATION, "no picture could be read"))
+    }
+
+    /// Makes one JPEG as described, in `directory`.
+    pub(super) async fn still(
+        &self,
+        still: &Still<'_>,
+        directory: &Path,
+        info: &SourceInfo,
+        source: &Source,
+        cancel: &CancellationToken,
+    ) -> Result<Bytes, PipelineError> {
+        let seek =
+            still.from_seconds.filter(|&seconds| seconds > 0.5).map(|seconds| info.video.start.seconds() + seconds);
+        let mut arguments = self.ffmpeg_input_decoding(source, info.demuxer, seek, still.keyframes_only);
+        arguments.option("-filter_complex", still.graph);
+        arguments.words("-map [v0] -frames:v 1 -c:v mjpeg -q:v 4 -map_metadata -1 -fflags +bitexact");
+        arguments.words("-f image2 -update 1").word(PICTURE_FILE);
+        let mut invocation = self.ffmpeg_run(arguments, directory, info.duration().as_secs_f64() / 10.0);
+        // Nothing can be seen of its progress: the picture comes at the end.
+        invocation.stall_time_max = invocation.wall_time_max;
+        run(&invocation, cancel, &mut |_: &[u8]| Ok(true)).await.map_err(|error| error.during(still.operation))?;
+        let path = directory.join(PICTURE_FILE);
+        let failed =
+            |error: std::io::Error| PipelineError::transient(still.operation, format!("no picture was made: {error}"));
+        if tokio::fs::metadata(&path).await.map_err(failed)?.len() > PICTURE_BYTES_MAX {
+            return Err(PipelineError::transient(still.operation, "the picture is too large"));
+        }
+        tokio::fs::read(&path).await.map(Bytes::from).map_err(failed)
+    }
+}
+
+fn poster_size(width: u32, height: u32) -> (u32, u32) {
+    let (width, height) = (width.max(2), height.max(2));
+    let target = width.min(WIDTH_MAX);
+    let scaled = u64::from(height) * u64::from(target) / u64::from(width);
+    (target & !1, u32::try_from(scaled).unwrap_or(WIDTH_MAX).clamp(2, 8192) & !1)
+}
+
+/// The mean luma of the picture that was made; black if unknown.
+fn mean_luma(directory: &Path) -> f64 {
+    let text = std::fs::read_to_string(directory.join(LUMA_FILE)).unwrap_or_default();
+    let value = text.lines().find_map(|line| line.strip_prefix("lavfi.signalstats.YAVG="));
+    value.and_then(|value| value.trim().parse().ok()).unwrap_or(0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn posters_are_even_and_at_most_1280_wide() {
+        assert_eq!(poster_size(3840, 2160), (1280, 720));
+        assert_eq!(poster_size(1080, 1920), (1080, 1920));
+        assert_eq!(poster_size(853, 480), (852, 480));
+    }
+}

@@ -1,0 +1,237 @@
+//! Finds out what a source is: first bytes, streams, the first decoded picture, and the duration.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::Pipeline;
+use super::chunk::{is_about_the_source, last_line};
+use super::command::{Arguments, fenced_input};
+use super::error::{PipelineError, SourceFault};
+use super::report::{Frame, Report, Stream};
+use super::run::{Invocation, RunError, capture, run};
+use super::sniff::{Demuxer, SNIFF_BYTES, sniff};
+use super::source::{Source, SourceInfo, Timestamp, VideoStream};
+
+const OPERATION: &str = "probe the source";
+/// ffprobe's answers are far shorter, even for a file with the most streams allowed.
+const REPORT_BYTES_MAX: usize = 4 << 20;
+
+impl Pipeline {
+    /// Finds out what a source is and whether it can be encoded.
+    ///
+    /// # Errors
+    /// [`PipelineError::Source`] with a reason for people if it is not a video that is supported; the source's bytes never make
+    /// ffmpeg open anything else.
+    pub async fn probe(&self, source: &Source, cancel: &CancellationToken) -> Result<SourceInfo, PipelineError> {
+        let demuxer = tokio::select! {
+            () = cancel.cancelled() => return Err(PipelineError::Cancelled),
+            head = self.head(source) => sniff(&head?)?,
+        };
+        let streams = self.ffprobe(source, demuxer, cancel, "-show_format -show_streams -of json").await?;
+        let streams: Report = parse(&streams)?;
+        streams.check(&self.settings.limits)?;
+        let picture = streams.picture()?;
+        let frame = self.first_picture(source, demuxer, picture, cancel).await?;
+        let video = self.video_stream(source, demuxer, &streams, picture, &frame, cancel).await?;
+        let info = SourceInfo { demuxer, video, audio: streams.sound() };
+        if info.duration() > self.settings.limits.duration_max {
+            return Err(
+                SourceFault::TooLong { duration: info.duration(), max: self.settings.limits.duration_max }.into()
+            );
+        }
+        Ok(info)
+    }
+
+    async fn video_stream(
+        &self,
+        source: &Source,
+        demuxer: Demuxer,
+        report: &Report,
+        picture: &Stream,
+        frame: &Frame,
+        cancel: &CancellationToken,
+    ) -> Result<VideoStream, PipelineError> {
+        let damaged = |detail: &str| SourceFault::Damaged { container: demuxer, detail: detail.to_owned() };
+        let start = picture.start(frame).ok_or_else(|| damaged("the picture has no clock"))?;
+        let seconds = match picture.duration_seconds(demuxer, &report.format, start) {
+            Some(seconds) => seconds,
+            None => self.scanned_duration(source, demuxer, picture.index, start, cancel).await?,
+        };
+        let frame_rate = picture.frame_rate();
+        let (width, height) = picture.shown_size(frame);
+        Ok(VideoStream {
+            index: picture.index,
+            codec: picture.codec().to_owned(),
+            width,
+            height,
+            frame_rate,
+            // A single picture may have no duration at all.
+            frames: frame_rate.frames_in(seconds).max(1),
+            start,
+            interlaced: picture.interlaced(frame),
+            pixel_format: picture.pixel_format(frame).ok_or_else(|| damaged("the pictures have no known format"))?,
+            colour: frame.colour(),
+        })
+    }
+
+    /// The first bytes of the source, at most [`SNIFF_BYTES`].
+    async fn head(&self, source: &Source) -> Result<Vec<u8>, PipelineError> {
+        let failed = |error: reqwest::Error| PipelineError::transient(OPERATION, error.without_url());
+        let request =
+            self.http.get(source.url().clone()).header(http::header::RANGE, format!("bytes=0-{}", SNIFF_BYTES - 1));
+        let mut response = request.timeout(Duration::from_secs(60)).send().await.map_err(failed)?;
+        // An empty file satisfies no range.
+        if response.status() == http::StatusCode::RANGE_NOT_SATISFIABLE {
+            return Ok(Vec::new());
+        }
+        if !response.status().is_success() {
+            return Err(PipelineError::transient(OPERATION, format!("the source answered {}", response.status())));
+        }
+        let mut head = Vec::new();
+        while head.len() < SNIFF_BYTES
+            && let Some(piece) = response.chunk().await.map_err(failed)?
+        {
+            head.extend_from_slice(&piece);
+        }
+        head.truncate(SNIFF_BYTES);
+        Ok(head)
+    }
+
+    /// Decodes one picture, which tells more than the container does.
+    async fn first_picture(
+        &self,
+        source: &Source,
+        demuxer: Demuxer,
+        picture: &Stream,
+        cancel: &CancellationToken,
+    ) -> Result<Frame, PipelineError> {
+        let what = format!("-select_streams {} -show_frames -read_intervals %+#64 -of json", picture.index);
+        let report: Report = parse(&self.ffprobe(source, demuxer, cancel, &what).await?)?;
+        let frame = report.frames.into_iter().next();
+        frame.ok_or_else(|| SourceFault::Undecodable(format!("the {} data is damaged", picture.codec())).into())
+    }
+
+    /// The duration by reading all packets of a stream, for containers that do not tell it.
+    async fn scanned_duration(
+        &self,
+        source: &Source,
+        demuxer: Demuxer,
+        index: u32,
+        start: Timestamp,
+        cancel: &CancellationToken,
+    ) -> Result<f64, PipelineError> {
+        let what = format!("-select_streams {index} -show_entries packet=pts_time,duration_time -of csv=p=0");
+        let mut invocation = self.ffprobe_run(source, demuxer, &what);
+        invocation.wall_time_max = self.settings.limits.probe_time_max * 10;
+        let mut scan = PacketScan::default();
+        let mut sink = |piece: &[u8]| {
+            scan.push(piece);
+            Ok(true)
+        };
+        let outcome = run(&invocation, cancel, &mut sink).await;
+        outcome.map_err(|error| verdict(error, demuxer))?;
+        let seconds = scan.end_seconds - start.seconds();
+        Ok(if seconds.is_finite() { seconds.max(0.0) } else { 0.0 })
+    }
+
+    async fn ffprobe(
+        &self,
+        source: &Source,
+        demuxer: Demuxer,
+        cancel: &CancellationToken,
+        what: &str,
+    ) -> Result<Vec<u8>, PipelineError> {
+        let invocation = self.ffprobe_run(source, demuxer, what);
+        let outcome = capture(&invocation, cancel, REPORT_BYTES_MAX).await;
+        outcome.map(|(output, _)| output).map_err(|error| verdict(error, demuxer))
+    }
+
+    fn ffprobe_run(&self, source: &Source, demuxer: Demuxer, what: &str) -> Invocation {
+        let mut arguments = Arguments::default();
+        arguments.words("-hide_banner -loglevel error").words(what);
+        fenced_input(&mut arguments, demuxer, &self.settings.limits);
+        arguments.option("-i", source.url());
+        let time_max = self.settings.limits.probe_time_max;
+        self.limited(&self.tools.ffprobe.clone(), arguments, &std::env::temp_dir(), time_max)
+    }
+}
+
+fn parse(json: &[u8]) -> Result<Report, PipelineError> {
+    serde_json::from_slice(json)
+        .map_err(|error| PipelineError::transient(OPERATION, format!("ffprobe's answer: {error}")))
+}
+
+/// What a failure of ffprobe means: mostly that the file is damaged.
+fn verdict(error: RunError, demuxer: Demuxer) -> PipelineError {
+    match error {
+        RunError::Failed { stderr, .. } if is_about_the_source(&stderr) => {
+            SourceFault::Damaged { container: demuxer, detail: damage(&stderr) }.into()
+        }
+        RunError::TooMuchOutput => {
+            SourceFault::Damaged { container: demuxer, detail: "its description is too long".to_owned() }.into()
+        }
+        other => other.during(OPERATION),
+    }
+}
+
+/// ffprobe's complaint in words for people.
+fn damage(stderr: &str) -> String {
+    if stderr.contains("moov atom not found") {
+        return "the end of the file, which holds its index, is missing".to_owned();
+    }
+    // The last line repeats the address of the source, which is nobody's business.
+    let line = last_line(stderr);
+    line.rsplit(": ").next().unwrap_or("it cannot be read").to_owned()
+}
+
+/// The latest end of any packet in ffprobe's `pts_time,duration_time` lines.
+#[derive(Debug, Default)]
+struct PacketScan {
+    line: Vec<u8>,
+    end_seconds: f64,
+}
+
+impl PacketScan {
+    const LINE_BYTES_MAX: usize = 256;
+
+    fn push(&mut self, piece: &[u8]) {
+        for &byte in piece {
+            if byte != b'\n' {
+                if self.line.len() < Self::LINE_BYTES_MAX {
+                    self.line.push(byte);
+                }
+                continue;
+            }
+            let line = std::mem::take(&mut self.line);
+            let mut fields =
+                std::str::from_utf8(&line).unwrap_or_default().split(',').map(|field| field.trim().parse::<f64>());
+            if let Some(Ok(pts)) = fields.next() {
+                let duration = fields.next().and_then(Result::ok).unwrap_or(0.0);
+                self.end_seconds = self.end_seconds.max(pts + duration);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_latest_packet_decides_the_duration() {
+        let mut scan = PacketScan::default();
+        scan.push(b"0.000000,0.040000\n0.12");
+        scan.push(b"0000,0.040000\n0.080000,N/A\nN/A,N/A\n");
+        assert!((scan.end_seconds - 0.16).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_missing_index_is_told_in_words() {
+        assert!(damage("[mov @ 0x1] moov atom not found\nhttp://x/y: Invalid data").contains("index"));
+        assert_eq!(
+            damage("http://127.0.0.1:9/secret: Invalid data found when processing input"),
+            "Invalid data found when processing input"
+        );
+    }
+}

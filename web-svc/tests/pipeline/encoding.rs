@@ -1,0 +1,133 @@
+//! The whole way of one source, as the jobs will take it.
+
+use std::path::{Path, PathBuf};
+
+use tokio_util::sync::CancellationToken;
+use triton_api::Generation;
+use web_svc::pipeline::{
+    AudioRendition, Encoded, Growth, INIT_FILE, Pipeline, PipelineError, Plan, Presentation, RenditionName,
+    RenditionOutput, Settings, Source, SourceInfo, Track, VideoRendition, segment_file,
+};
+
+use crate::server::FileServer;
+
+/// A directory of sources behind a server, and a pipeline to read them.
+pub struct Bench {
+    pub directory: tempfile::TempDir,
+    pub server: FileServer,
+    pub pipeline: Pipeline,
+}
+
+/// All renditions of one source, written as a player would fetch them.
+pub struct Published {
+    pub root: PathBuf,
+    pub plan: Plan,
+    pub video: Vec<Track>,
+    pub audio: Vec<Track>,
+}
+
+impl Bench {
+    pub async fn start() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let server = FileServer::start(directory.path()).await;
+        let settings = Settings { threads: 1, ..Settings::default() };
+        let pipeline = Pipeline::detect(settings).await.unwrap();
+        Self { directory, server, pipeline }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    pub async fn probe(&self, name: &str) -> Result<SourceInfo, PipelineError> {
+        self.pipeline.probe(&self.server.source(name), &CancellationToken::new()).await
+    }
+
+    pub async fn encode_chunk(&self, plan: &Plan, index: u32, source: &Source) -> Encoded {
+        let cancel = CancellationToken::new();
+        self.pipeline.encode_chunk(plan, index, source, self.directory.path(), |_| (), &cancel).await.unwrap()
+    }
+
+    /// Probes and encodes everything of `name` into `{name}.out/`.
+    pub async fn publish(&self, name: &str) -> Published {
+        let info = self.probe(name).await.unwrap();
+        self.publish_plan(name, Plan::new(info)).await
+    }
+
+    pub async fn publish_plan(&self, name: &str, plan: Plan) -> Published {
+        let source = self.server.source(name);
+        let root = self.path(&format!("{name}.out"));
+        let (mut video, mut audio) = (Vec::new(), Vec::new());
+        for chunk in &plan.grid.chunks {
+            let encoded = self.encode_chunk(&plan, chunk.index, &source).await;
+            encoded.renditions.iter().for_each(|output| publish_output(&root, output, &mut video));
+        }
+        for position in 0..plan.audio.len() {
+            let cancel = CancellationToken::new();
+            let encoding = self.pipeline.encode_audio(&plan, position, &source, self.directory.path(), |_| (), &cancel);
+            encoding.await.unwrap().renditions.iter().for_each(|output| publish_output(&root, output, &mut audio));
+        }
+        Published { root, plan, video, audio }
+    }
+}
+
+/// Copies one output below `{root}/1/` and adds it to the tracks.
+fn publish_output(root: &Path, output: &RenditionOutput, tracks: &mut Vec<Track>) {
+    let folder = root.join("1").join(output.rendition.as_str());
+    std::fs::create_dir_all(&folder).unwrap();
+    let init = folder.join(INIT_FILE);
+    if init.exists() {
+        output.check_init(&std::fs::read(&init).unwrap()).unwrap();
+    } else {
+        std::fs::write(&init, &output.init).unwrap();
+    }
+    for segment in &output.segments {
+        let copied = std::fs::copy(&segment.path, folder.join(segment_file(segment.number))).unwrap();
+        assert_eq!(copied, segment.bytes_len);
+    }
+    let part = Track::of(output);
+    match tracks.iter_mut().find(|track| track.name == part.name) {
+        Some(track) => track.segments.extend(part.segments),
+        None => tracks.push(part),
+    }
+}
+
+impl Published {
+    /// Init segment and media segments of one rendition in one file.
+    pub fn assembled(&self, track: &Track) -> String {
+        let folder = self.root.join("1").join(track.name.as_str());
+        let mut bytes = std::fs::read(folder.join(INIT_FILE)).unwrap();
+        for segment in &track.segments {
+            bytes.extend(std::fs::read(folder.join(segment_file(segment.number))).unwrap());
+        }
+        let path = folder.join("assembled.mp4");
+        std::fs::write(&path, bytes).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
+    pub fn presentation(&self, growth: Growth) -> Presentation {
+        let rung = |name: &RenditionName| self.plan.rungs.iter().find(|rung| rung.name == *name).unwrap();
+        let video = self.video.iter().map(|track| VideoRendition {
+            width: rung(&track.name).width,
+            height: rung(&track.name).height,
+            frame_rate: self.plan.info.video.frame_rate,
+            track: track.clone(),
+        });
+        let audio = self.audio.iter().zip(&self.plan.audio).map(|(track, plan)| AudioRendition {
+            track: track.clone(),
+            language: plan.track.language.clone(),
+            title: plan.track.title.clone(),
+        });
+        Presentation::new("1".parse::<Generation>().unwrap(), growth, video.collect(), audio.collect())
+    }
+
+    /// Writes both manifests and all playlists beside the segments.
+    pub fn write_manifests(&self, presentation: &Presentation) {
+        std::fs::write(self.root.join("manifest.mpd"), presentation.dash_manifest()).unwrap();
+        std::fs::write(self.root.join("master.m3u8"), presentation.hls_master()).unwrap();
+        for track in self.video.iter().chain(&self.audio) {
+            let playlist = presentation.hls_media(&track.name).unwrap();
+            std::fs::write(self.root.join("1").join(track.name.as_str()).join("index.m3u8"), playlist).unwrap();
+        }
+    }
+}

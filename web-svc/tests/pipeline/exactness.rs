@@ -1,0 +1,159 @@
+//! Every frame of a source comes back once and in order, in every rendition, whatever its container and rate.
+
+use crate::encoding::{Bench, Published};
+use crate::fixture::{click_times, clicks, frame_numbers, make, numbered};
+
+const H264: &str = "-c:v libx264 -preset veryfast -bf 3 -g 50 -pix_fmt yuv420p";
+
+fn assert_exact(published: &Published, frames: u32) {
+    assert!(published.video.len() >= 2, "only {} renditions", published.video.len());
+    for track in &published.video {
+        let numbers = frame_numbers(&published.assembled(track));
+        let wanted: Vec<u32> = (0..frames).collect();
+        assert_eq!(numbers, wanted, "{}", track.name);
+        let ticks = u64::from(published.plan.info.video.frame_rate.frame_ticks());
+        assert_eq!(track.duration_ticks(), u64::from(frames) * ticks);
+    }
+}
+
+/// Makes a source without sound, encodes it and checks every frame.
+async fn exact(name: &str, rate: &str, frames: u32, options: &str) -> Published {
+    let bench = Bench::start().await;
+    make(&bench.path(name), &numbered(rate, frames, "320:240"), options);
+    let published = bench.publish(name).await;
+    assert_eq!(published.plan.info.video.frame_rate.to_string(), rate);
+    assert_exact(&published, frames);
+    published
+}
+
+#[tokio::test]
+async fn h264_at_29_97_keeps_every_frame() {
+    exact("a.mp4", "30000/1001", 290, H264).await;
+}
+
+#[tokio::test]
+async fn h264_at_30_keeps_every_frame() {
+    exact("a.mp4", "30", 310, &format!("{H264} -g 250")).await;
+}
+
+#[tokio::test]
+async fn h264_at_59_94_keeps_every_frame() {
+    exact("a.mp4", "60000/1001", 500, H264).await;
+}
+
+#[tokio::test]
+async fn a_matroska_file_with_open_gops_at_23_976_keeps_every_frame() {
+    exact("a.mkv", "24000/1001", 300, "-c:v libx264 -preset veryfast -bf 3 -g 30 -x264-params open-gop=1:bframes=3")
+        .await;
+}
+
+#[tokio::test]
+async fn a_webm_keeps_every_frame() {
+    exact("a.webm", "25", 260, "-c:v libvpx -deadline realtime -cpu-used 8 -b:v 1M -g 128").await;
+}
+
+#[tokio::test]
+async fn an_avi_keeps_every_frame() {
+    exact("a.avi", "25", 260, "-c:v mpeg4 -q:v 3 -bf 2 -g 100").await;
+}
+
+#[tokio::test]
+async fn a_transport_stream_with_gops_of_ten_seconds_keeps_every_frame() {
+    exact("a.ts", "25", 800, &format!("{H264} -g 250")).await;
+}
+
+#[tokio::test]
+async fn a_fragmented_mp4_keeps_every_frame() {
+    exact("a.mp4", "25", 230, &format!("{H264} -movflags +frag_keyframe+empty_moov")).await;
+}
+
+#[tokio::test]
+async fn a_matroska_file_without_a_duration_keeps_every_frame() {
+    exact("a.mkv", "25", 230, &format!("{H264} -live 1")).await;
+}
+
+#[tokio::test]
+async fn a_single_frame_is_a_video() {
+    let published = exact("a.mp4", "25", 1, H264).await;
+    assert_eq!(published.video[0].segments.len(), 1);
+}
+
+#[tokio::test]
+async fn a_video_that_starts_at_two_seconds_keeps_every_frame() {
+    let bench = Bench::start().await;
+    let inputs = [vec!["-itsoffset".to_owned(), "2".to_owned()], numbered("25", 230, "320:240")].concat();
+    make(&bench.path("a.mp4"), &inputs, H264);
+    make(&bench.path("b.mkv"), &["-i".to_owned(), bench.path("a.mp4").to_str().unwrap().to_owned()], "-c copy -copyts");
+    for name in ["a.mp4", "b.mkv"] {
+        let published = bench.publish(name).await;
+        assert!(
+            (published.plan.info.video.start.seconds() - 2.0).abs() < 0.1,
+            "{name}: {:?}",
+            published.plan.info.video.start
+        );
+        assert_exact(&published, 230);
+    }
+}
+
+#[tokio::test]
+async fn a_minute_with_sound_keeps_every_frame_and_stays_in_sync() {
+    let bench = Bench::start().await;
+    let inputs = [numbered("25", 1525, "320:240"), clicks(61.0)].concat();
+    make(&bench.path("a.mp4"), &inputs, &format!("{H264} -c:a aac"));
+    let published = bench.publish("a.mp4").await;
+    assert_exact(&published, 1525);
+    assert_eq!(published.plan.grid.chunks.len(), 4);
+    assert_clicks(&published, 61);
+}
+
+#[tokio::test]
+async fn sound_that_starts_late_or_early_stays_where_it_was() {
+    let bench = Bench::start().await;
+    // The sound starts 0.5 s after the picture in one file and 0.5 s before it in the other; clicks are at its full seconds.
+    let late = [numbered("25", 150, "320:240"), vec!["-itsoffset".into(), "0.5".into()], clicks(5.5)].concat();
+    make(&bench.path("late.mkv"), &late, &format!("{H264} -c:a libopus"));
+    let early = [vec!["-itsoffset".into(), "0.5".into()], numbered("25", 150, "320:240"), clicks(6.5)].concat();
+    make(&bench.path("early.mkv"), &early, &format!("{H264} -c:a libopus"));
+    for name in ["late.mkv", "early.mkv"] {
+        let published = bench.publish(name).await;
+        let times = click_times(&published.assembled(&published.audio[0]));
+        assert!(times.len() >= 5, "{name}: {times:?}");
+        for time in &times {
+            let off = (time - 0.5).rem_euclid(1.0);
+            assert!(off.min(1.0 - off) < 0.02, "{name}: {times:?}");
+        }
+        let first = if name == "late.mkv" { 0.5 } else { 0.5 };
+        assert!((times[0] - first).abs() < 0.02, "{name}: {times:?}");
+    }
+}
+
+fn assert_clicks(published: &Published, seconds: u32) {
+    let times = click_times(&published.assembled(&published.audio[0]));
+    assert_eq!(times.len(), seconds as usize, "{times:?}");
+    for (second, time) in times.iter().enumerate() {
+        assert!((time - second as f64).abs() < 0.02, "click {second} at {time}");
+    }
+}
+
+#[tokio::test]
+async fn a_plan_that_promises_too_much_ends_with_the_source() {
+    let bench = Bench::start().await;
+    make(&bench.path("a.mp4"), &numbered("25", 130, "320:240"), H264);
+    let mut info = bench.probe("a.mp4").await.unwrap();
+    info.video.frames = 2000;
+    let published = bench.publish_plan("a.mp4", web_svc::pipeline::Plan::new(info)).await;
+    assert_exact(&published, 130);
+    assert_eq!(published.video[0].segments.len(), 2);
+    let beyond = bench.encode_chunk(&published.plan, 3, &bench.server.source("a.mp4")).await;
+    assert!(beyond.source_ended && beyond.renditions.is_empty());
+}
+
+#[tokio::test]
+async fn a_plan_that_promises_a_little_too_few_still_takes_all() {
+    let bench = Bench::start().await;
+    make(&bench.path("a.mp4"), &numbered("25", 230, "320:240"), H264);
+    let mut info = bench.probe("a.mp4").await.unwrap();
+    info.video.frames = 215;
+    let published = bench.publish_plan("a.mp4", web_svc::pipeline::Plan::new(info)).await;
+    assert_exact(&published, 230);
+}

@@ -1,0 +1,88 @@
+//! A file server with byte ranges, which remembers what it was asked for.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, Response, StatusCode, header};
+use axum::routing::get;
+use tokio::io::{AsyncReadExt, AsyncSeekExt};
+use tokio::task::JoinHandle;
+use tokio_util::io::ReaderStream;
+use web_svc::pipeline::Source;
+
+pub struct FileServer {
+    address: SocketAddr,
+    asked: Arc<Mutex<Vec<String>>>,
+    task: JoinHandle<()>,
+}
+
+#[derive(Clone)]
+struct Files {
+    root: PathBuf,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl FileServer {
+    pub async fn start(root: impl Into<PathBuf>) -> Self {
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let files = Files { root: root.into(), asked: Arc::clone(&asked) };
+        let app = Router::new().route("/{*path}", get(serve)).with_state(files);
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let task = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        Self { address, asked, task }
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}/{path}", self.address)
+    }
+
+    pub fn source(&self, path: &str) -> Source {
+        Source::new(self.url(path).parse().unwrap()).unwrap()
+    }
+
+    /// The paths that were asked for so far.
+    pub fn asked(&self) -> Vec<String> {
+        self.asked.lock().unwrap().clone()
+    }
+}
+
+impl Drop for FileServer {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn serve(State(files): State<Files>, Path(path): Path<String>, headers: HeaderMap) -> Response<Body> {
+    files.asked.lock().unwrap().push(path.clone());
+    let Ok(mut file) = tokio::fs::File::open(files.root.join(&path)).await else {
+        return Response::builder().status(StatusCode::NOT_FOUND).body(Body::empty()).unwrap();
+    };
+    let length = file.metadata().await.unwrap().len();
+    let range =
+        headers.get(header::RANGE).and_then(|value| value.to_str().ok()).and_then(|value| value.strip_prefix("bytes="));
+    let Some((start, end)) = range.and_then(|range| range.split_once('-')) else {
+        return respond(StatusCode::OK, length).body(Body::from_stream(ReaderStream::new(file))).unwrap();
+    };
+    let start: u64 = start.parse().unwrap();
+    let end = end.parse().map_or(length, |end: u64| length.min(end + 1));
+    if start >= length {
+        return respond(StatusCode::RANGE_NOT_SATISFIABLE, 0)
+            .header(header::CONTENT_RANGE, format!("bytes */{length}"))
+            .body(Body::empty())
+            .unwrap();
+    }
+    file.seek(std::io::SeekFrom::Start(start)).await.unwrap();
+    respond(StatusCode::PARTIAL_CONTENT, end - start)
+        .header(header::CONTENT_RANGE, format!("bytes {start}-{}/{length}", end - 1))
+        .body(Body::from_stream(ReaderStream::new(file.take(end - start))))
+        .unwrap()
+}
+
+fn respond(status: StatusCode, length: u64) -> axum::http::response::Builder {
+    Response::builder().status(status).header(header::ACCEPT_RANGES, "bytes").header(header::CONTENT_LENGTH, length)
+}
