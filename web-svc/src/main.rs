@@ -1,6 +1,6 @@
 //! The binary of the web service: parse, start, announce, wait for a stop, drain.
 
-use std::io::Write as _;
+use std::{io::Write as _, process::ExitCode};
 
 use anyhow::Context as _;
 use clap::Parser as _;
@@ -8,11 +8,21 @@ use triton_kit::{metrics, shutdown, telemetry};
 use web_svc::{config::Config, service};
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let config = Config::parse();
+async fn main() -> ExitCode {
+    match run(&Config::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // The last words: where standard error is closed nobody reads them.
+            writeln!(std::io::stderr(), "web-svc: {error}").ok();
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(config: &Config) -> anyhow::Result<()> {
     telemetry::init(&config.log)?;
     metrics::init();
-    let running = service::start(&config).await?;
+    let running = service::start(config).await?;
     writeln!(std::io::stdout(), "web-svc listens on http://{}", running.address())?;
     let signal = shutdown::signal().await.context("cannot wait for signals")?;
     tracing::info!(signal, "stopping");
