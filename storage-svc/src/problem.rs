@@ -1,0 +1,77 @@
+//! The node's errors as HTTP problems, in one place.
+
+use triton_api::ProblemType;
+use triton_kit::ApiError;
+
+use crate::{
+    pull::PullError,
+    receive::ReceiveError,
+    release::ReleaseError,
+    store::{LearnError, StoreError},
+};
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        let kind = match &error {
+            StoreError::NotFound(_) | StoreError::NoPartition(_) => ProblemType::NotFound,
+            StoreError::Gone(_) => ProblemType::Gone,
+            StoreError::Exists { .. } => ProblemType::BlobExists,
+            StoreError::StaleEpoch { .. } => ProblemType::StaleEpoch,
+            StoreError::Mismatch { .. } | StoreError::Length { .. } => ProblemType::ContentMismatch,
+            StoreError::TooLarge => ProblemType::TooLarge,
+            StoreError::Full | StoreError::ReadOnly => ProblemType::InsufficientStorage,
+            StoreError::Corrupt { .. } => ProblemType::Corrupt,
+            // Unknown, and never "not found": another replica may tell.
+            StoreError::Disk(_) => ProblemType::Internal,
+        };
+        Self::new(kind, error.to_string()).with_cause(error)
+    }
+}
+
+impl From<ReceiveError<axum::Error>> for ApiError {
+    fn from(error: ReceiveError<axum::Error>) -> Self {
+        match error {
+            ReceiveError::Store(error) => error.into(),
+            ReceiveError::Broken(cause) => {
+                Self::bad_request("The body broke off before its end; nothing was stored.").with_cause(cause)
+            }
+            ReceiveError::Silent => Self::new(ProblemType::Timeout, error.to_string()),
+        }
+    }
+}
+
+impl From<LearnError> for ApiError {
+    fn from(error: LearnError) -> Self {
+        let kind = match &error {
+            LearnError::Stale { .. } => ProblemType::StaleEpoch,
+            LearnError::Forked(_) => ProblemType::Conflict,
+            LearnError::Unsound(_) => ProblemType::Unprocessable,
+            LearnError::Disk(cause) if cause.is_full() => ProblemType::InsufficientStorage,
+            LearnError::Disk(_) => ProblemType::Internal,
+        };
+        Self::new(kind, error.to_string()).with_cause(error)
+    }
+}
+
+impl From<PullError> for ApiError {
+    fn from(error: PullError) -> Self {
+        let kind = match error {
+            PullError::Store(error) => return error.into(),
+            PullError::Epoch { .. } => ProblemType::StaleEpoch,
+            PullError::From(_) => ProblemType::Unprocessable,
+            PullError::Source(_) => ProblemType::Unavailable,
+        };
+        Self::new(kind, error.to_string()).with_cause(error)
+    }
+}
+
+impl From<ReleaseError> for ApiError {
+    fn from(error: ReleaseError) -> Self {
+        let kind = match error {
+            ReleaseError::Store(error) => return error.into(),
+            ReleaseError::Epoch(_) => ProblemType::StaleEpoch,
+            ReleaseError::Holder(_) => ProblemType::Conflict,
+        };
+        Self::new(kind, error.to_string()).with_cause(error)
+    }
+}

@@ -1,0 +1,140 @@
+//! The data directory: its folders, its lock, its identity.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use triton_api::{BlobKey, NodeId, PartitionId, layout::PARTITIONS};
+
+use super::{
+    disk::{Disk, DiskError},
+    error::OpenError,
+    name,
+};
+
+pub(crate) const BLOBS: &str = "blobs";
+pub(crate) const TOMBSTONES: &str = "tombstones";
+pub(crate) const QUARANTINE: &str = "quarantine";
+pub(crate) const LAYOUT: &str = "layout.json";
+pub(super) const TMP: &str = "tmp";
+const LOCK: &str = "lock";
+const NODE: &str = "node.json";
+const FORMAT_VERSION: u32 = 1;
+/// What may lie in a new directory: the root of an ext4 file system is not quite empty.
+const NEUTRAL: [&str; 2] = [LOCK, "lost+found"];
+
+/// `node.json`: written once, when the directory is first used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Identity {
+    pub(crate) id: NodeId,
+    format_version: u32,
+    created_at: Timestamp,
+}
+
+/// A directory that this process alone works on.
+#[derive(Debug)]
+pub(crate) struct DataDir {
+    pub(crate) disk: Arc<Disk>,
+    pub(crate) id: NodeId,
+    /// Held for as long as the node lives.
+    _lock: File,
+}
+
+impl DataDir {
+    /// Locks the directory, makes what is missing and sweeps what a crash has left.
+    pub(crate) fn open(root: &Path, reserve_bytes: Option<u64>) -> Result<Self, OpenError> {
+        fs::create_dir_all(root).map_err(|source| OpenError::Make { path: root.to_owned(), source })?;
+        let disk = Disk::new(root, reserve_bytes)?;
+        let lock = disk.lock(Path::new(LOCK))?.ok_or_else(|| OpenError::Locked(root.to_owned()))?;
+        let known = read_identity(&disk)?;
+        if known.is_none() && !may_be_taken(&disk)? {
+            return Err(OpenError::Foreign(root.to_owned()));
+        }
+        make_folders(&disk)?;
+        for name in disk.list(Path::new(TMP))? {
+            disk.unlink(&Path::new(TMP).join(name))?;
+        }
+        // Last, so that a directory with an identity is complete.
+        let id = match known {
+            Some(identity) => identity.id,
+            None => write_identity(&disk)?,
+        };
+        Ok(Self { disk: Arc::new(disk), id, _lock: lock })
+    }
+}
+
+fn read_identity(disk: &Disk) -> Result<Option<Identity>, OpenError> {
+    let Some(content) = disk.read_small(Path::new(NODE))? else { return Ok(None) };
+    let path = disk.root().join(NODE).display().to_string();
+    let identity: Identity = serde_json::from_slice(&content)
+        .map_err(|error| OpenError::Damaged { path: path.clone(), reason: error.to_string() })?;
+    if identity.format_version != FORMAT_VERSION {
+        return Err(OpenError::Version { path, found: identity.format_version, known: FORMAT_VERSION });
+    }
+    Ok(Some(identity))
+}
+
+/// Whether a directory without an identity is new, or one whose making was cut off.
+fn may_be_taken(disk: &Disk) -> Result<bool, DiskError> {
+    let ours = [BLOBS, TOMBSTONES, QUARANTINE, TMP];
+    Ok(disk.list(Path::new(""))?.iter().all(|name| NEUTRAL.contains(&name.as_str()) || ours.contains(&name.as_str())))
+}
+
+/// Makes all folders once, durably: a put then has one directory to sync, its partition's.
+fn make_folders(disk: &Disk) -> Result<(), DiskError> {
+    let mut made = false;
+    for folder in [BLOBS, TOMBSTONES, QUARANTINE, TMP] {
+        made |= disk.make_dir(Path::new(folder))?;
+    }
+    for folder in [BLOBS, TOMBSTONES] {
+        let mut made_below = false;
+        for partition in 0..PARTITIONS {
+            made_below |= disk.make_dir(&partition_path(folder, PartitionId::new(partition)))?;
+        }
+        if made_below {
+            disk.sync_dir(Path::new(folder))?;
+        }
+    }
+    if made {
+        disk.sync_dir(Path::new(""))?;
+        // The name of the root itself; where it is the root of everything, there is nothing above.
+        if disk.root().parent().is_some() {
+            disk.sync_dir(Path::new(".."))?;
+        }
+    }
+    Ok(())
+}
+
+fn write_identity(disk: &Disk) -> Result<NodeId, DiskError> {
+    let identity =
+        Identity { id: NodeId::generate(), format_version: FORMAT_VERSION, created_at: Timestamp::now() };
+    let json = serde_json::to_vec_pretty(&identity).expect("an identity is plain JSON");
+    write_durably(disk, Path::new(NODE), json)?;
+    Ok(identity.id)
+}
+
+/// Writes a small file so that after a crash it is there whole, or as it was before.
+pub(crate) fn write_durably(disk: &Disk, path: &Path, content: Vec<u8>) -> Result<(), DiskError> {
+    let temporary = Path::new(TMP).join(path.file_name().unwrap_or_default());
+    disk.unlink(&temporary)?;
+    let file = disk.create(&temporary)?;
+    disk.append(&temporary, &file, &[Bytes::from(content)])?;
+    disk.sync(&temporary, &file)?;
+    disk.replace(&temporary, path)?;
+    disk.sync_dir(path.parent().unwrap_or(Path::new("")))
+}
+
+/// A partition's directory below `folder`.
+pub(crate) fn partition_path(folder: &str, partition: PartitionId) -> PathBuf {
+    Path::new(folder).join(name::partition_dir_name(partition))
+}
+
+/// Where a blob, or its tombstone, lies.
+pub(crate) fn key_path(folder: &str, partition: PartitionId, key: &BlobKey) -> PathBuf {
+    partition_path(folder, partition).join(name::file_name(key))
+}

@@ -1,0 +1,274 @@
+//! Every touch of the file system, in one place: what the store asks of a disk, and nothing else.
+//!
+//! All functions block. Paths are relative to the data directory. This is the seam at which faults are injected and
+//! operations recorded: no other file of the store may write to the file system by itself.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, IoSlice, Write},
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use bytes::Bytes;
+use rustix::fs::{CWD, FlockOperation, RenameFlags};
+use thiserror::Error;
+use triton_api::storage::DiskState;
+
+/// The reserve is at most this much where none is configured.
+const RESERVE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+
+/// An operation on the file system that failed.
+#[derive(Debug, Error)]
+#[error("cannot {operation} {}: {source}", path.display())]
+pub struct DiskError {
+    operation: &'static str,
+    path: PathBuf,
+    source: io::Error,
+}
+
+impl DiskError {
+    /// Whether the file system had no room.
+    pub fn is_full(&self) -> bool {
+        matches!(self.source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    }
+
+    pub(crate) fn is_short(&self) -> bool {
+        self.source.kind() == io::ErrorKind::UnexpectedEof
+    }
+}
+
+/// Room on the file system, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Space {
+    pub(crate) capacity_bytes: u64,
+    pub(crate) free_bytes: u64,
+}
+
+/// Which file a path names right now: another file of the same name has another identity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FileIdentity {
+    device: u64,
+    inode: u64,
+}
+
+/// What is known of a file without reading it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FileFacts {
+    pub(crate) identity: FileIdentity,
+    pub(crate) len_bytes: u64,
+}
+
+/// A data directory's file system.
+#[derive(Debug)]
+pub(crate) struct Disk {
+    root: PathBuf,
+    reserve_bytes: u64,
+    read_only: AtomicBool,
+}
+
+impl Disk {
+    /// The disk under `root`, which exists. Without a configured reserve, 1% of it is kept free, at most 1 GiB.
+    pub(crate) fn new(root: &Path, reserve_bytes: Option<u64>) -> Result<Self, DiskError> {
+        let mut disk = Self { root: root.to_owned(), reserve_bytes: 0, read_only: AtomicBool::new(false) };
+        let one_percent = disk.space()?.capacity_bytes / 100;
+        disk.reserve_bytes = reserve_bytes.unwrap_or_else(|| one_percent.min(RESERVE_BYTES_MAX));
+        Ok(disk)
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Room as an unprivileged process sees it.
+    pub(crate) fn space(&self) -> Result<Space, DiskError> {
+        let stat = rustix::fs::statvfs(&self.root).map_err(|source| self.error("measure", Path::new(""), source))?;
+        Ok(Space {
+            capacity_bytes: stat.f_blocks.saturating_mul(stat.f_frsize),
+            free_bytes: stat.f_bavail.saturating_mul(stat.f_frsize),
+        })
+    }
+
+    /// Whether writes are taken.
+    pub(crate) fn state(&self) -> Result<DiskState, DiskError> {
+        if self.read_only.load(Ordering::Acquire) {
+            return Ok(DiskState::ReadOnly);
+        }
+        let full = self.space()?.free_bytes < self.reserve_bytes;
+        Ok(if full { DiskState::Full } else { DiskState::Ok })
+    }
+
+    /// Whether `more_bytes` can be written without touching the reserve.
+    pub(crate) fn has_room(&self, more_bytes: u64) -> Result<bool, DiskError> {
+        Ok(self.space()?.free_bytes >= self.reserve_bytes.saturating_add(more_bytes))
+    }
+
+    /// Whether an fsync has failed since the start: what the disk says can no longer be trusted.
+    pub(crate) fn is_read_only(&self) -> bool {
+        self.read_only.load(Ordering::Acquire)
+    }
+
+    /// Creates a file that must not exist.
+    pub(crate) fn create(&self, path: &Path) -> Result<File, DiskError> {
+        let options = OpenOptions::new().write(true).create_new(true).open(self.root.join(path));
+        options.map_err(|source| self.error("create", path, source))
+    }
+
+    /// Appends all frames, in as few system calls as the kernel lets it.
+    pub(crate) fn append(&self, path: &Path, mut file: &File, frames: &[Bytes]) -> Result<(), DiskError> {
+        let mut slices: Vec<IoSlice<'_>> = frames.iter().map(|frame| IoSlice::new(frame)).collect();
+        let mut rest = slices.as_mut_slice();
+        IoSlice::advance_slices(&mut rest, 0);
+        while !rest.is_empty() {
+            match file.write_vectored(rest) {
+                Ok(0) => return Err(self.error("write", path, io::Error::from(io::ErrorKind::WriteZero))),
+                Ok(written) => IoSlice::advance_slices(&mut rest, written),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(self.error("write", path, error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a file's content durable. A failure is final: the kernel may have dropped the pages and would answer a
+    /// second fsync with success, so that the disk takes no more writes until a person has looked at it.
+    pub(crate) fn sync(&self, path: &Path, file: &File) -> Result<(), DiskError> {
+        file.sync_data().map_err(|source| self.distrust(self.error("fsync", path, source)))
+    }
+
+    /// Makes the names in a directory durable; a failure is as final as in [`Self::sync`].
+    pub(crate) fn sync_dir(&self, path: &Path) -> Result<(), DiskError> {
+        let dir = File::open(self.root.join(path)).map_err(|source| self.error("open", path, source))?;
+        dir.sync_all().map_err(|source| self.distrust(self.error("fsync", path, source)))
+    }
+
+    fn distrust(&self, error: DiskError) -> DiskError {
+        if !self.read_only.swap(true, Ordering::AcqRel) {
+            tracing::error!(%error, "an fsync failed: this node takes no more writes until it is restarted");
+            metrics::gauge!("triton_disk_read_only").set(1.0);
+        }
+        metrics::counter!("triton_fsync_failures_total").increment(1);
+        error
+    }
+
+    /// Gives a finished file its name, unless that name is taken: then it answers false and changes nothing.
+    pub(crate) fn publish(&self, from: &Path, to: &Path) -> Result<bool, DiskError> {
+        let (source, target) = (self.root.join(from), self.root.join(to));
+        match rustix::fs::renameat_with(CWD, &source, CWD, &target, RenameFlags::NOREPLACE) {
+            Ok(()) => Ok(true),
+            Err(rustix::io::Errno::EXIST) => Ok(false),
+            // Some network and FUSE file systems lack the flag; a hard link refuses a taken name as well.
+            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => match fs::hard_link(&source, &target) {
+                Ok(()) => self.unlink(from),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+                Err(error) => Err(self.error("publish", to, error)),
+            },
+            Err(errno) => Err(self.error("publish", to, errno)),
+        }
+    }
+
+    /// Gives a file another name, in place of whatever has it.
+    pub(crate) fn replace(&self, from: &Path, to: &Path) -> Result<(), DiskError> {
+        fs::rename(self.root.join(from), self.root.join(to)).map_err(|source| self.error("rename", from, source))
+    }
+
+    /// Removes a name; false where there was none.
+    pub(crate) fn unlink(&self, path: &Path) -> Result<bool, DiskError> {
+        match fs::remove_file(self.root.join(path)) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(self.error("unlink", path, error)),
+        }
+    }
+
+    /// Opens a file for reading; `None` only where there is none. Any other trouble is an error, never an absence.
+    pub(crate) fn open(&self, path: &Path) -> Result<Option<File>, DiskError> {
+        match File::open(self.root.join(path)) {
+            Ok(file) => Ok(Some(file)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(self.error("open", path, error)),
+        }
+    }
+
+    /// Length and identity of an open file.
+    pub(crate) fn facts(&self, path: &Path, file: &File) -> Result<FileFacts, DiskError> {
+        file.metadata().map(|meta| facts_of(&meta)).map_err(|source| self.error("stat", path, source))
+    }
+
+    /// Length and identity of what has this name; `None` where nothing has.
+    pub(crate) fn facts_at(&self, path: &Path) -> Result<Option<FileFacts>, DiskError> {
+        match fs::symlink_metadata(self.root.join(path)) {
+            Ok(meta) => Ok(Some(facts_of(&meta))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(self.error("stat", path, error)),
+        }
+    }
+
+    /// Reads exactly `len_bytes` from `offset`; an early end of the file is an error.
+    pub(crate) fn read_at(
+        &self,
+        path: &Path,
+        file: &File,
+        offset: u64,
+        len_bytes: usize,
+    ) -> Result<Vec<u8>, DiskError> {
+        let mut content = Vec::with_capacity(len_bytes);
+        while content.len() < len_bytes {
+            let at = offset + content.len() as u64;
+            match rustix::io::pread(file, rustix::buffer::spare_capacity(&mut content), at) {
+                Ok(0) => return Err(self.error("read", path, io::Error::from(io::ErrorKind::UnexpectedEof))),
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(errno) => return Err(self.error("read", path, errno)),
+            }
+        }
+        // The allocator may have given more room than was asked for.
+        content.truncate(len_bytes);
+        Ok(content)
+    }
+
+    /// A small file's whole content; `None` where there is none.
+    pub(crate) fn read_small(&self, path: &Path) -> Result<Option<Vec<u8>>, DiskError> {
+        match fs::read(self.root.join(path)) {
+            Ok(content) => Ok(Some(content)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(self.error("read", path, error)),
+        }
+    }
+
+    /// The names in a directory, in no order. Names that are not UTF-8 are none of ours and left out.
+    pub(crate) fn list(&self, path: &Path) -> Result<Vec<String>, DiskError> {
+        let entries = fs::read_dir(self.root.join(path)).map_err(|source| self.error("list", path, source))?;
+        let names = entries.map(|entry| entry.map(|entry| entry.file_name().into_string().ok()));
+        let names: Result<Vec<_>, _> = names.filter_map(Result::transpose).collect();
+        names.map_err(|source| self.error("list", path, source))
+    }
+
+    /// Makes a directory; one that exists is no error. Answers whether it was made.
+    pub(crate) fn make_dir(&self, path: &Path) -> Result<bool, DiskError> {
+        match fs::create_dir(self.root.join(path)) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(self.error("make the directory", path, error)),
+        }
+    }
+
+    /// Takes the exclusive lock on a file, which lasts as long as the answer lives; `None` where another has it.
+    pub(crate) fn lock(&self, path: &Path) -> Result<Option<File>, DiskError> {
+        let file = OpenOptions::new().write(true).create(true).truncate(false).open(self.root.join(path));
+        let file = file.map_err(|source| self.error("open", path, source))?;
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Some(file)),
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+            Err(errno) => Err(self.error("lock", path, errno)),
+        }
+    }
+
+    fn error(&self, operation: &'static str, path: &Path, source: impl Into<io::Error>) -> DiskError {
+        DiskError { operation, path: self.root.join(path), source: source.into() }
+    }
+}
+
+fn facts_of(meta: &fs::Metadata) -> FileFacts {
+    FileFacts { identity: FileIdentity { device: meta.dev(), inode: meta.ino() }, len_bytes: meta.len() }
+}

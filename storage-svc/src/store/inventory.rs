@@ -1,0 +1,154 @@
+//! What a partition holds, by pages and as a digest.
+
+use std::collections::BTreeMap;
+
+use triton_api::{
+    BlobHash, BlobKey, Page, PartitionId,
+    layout::PARTITIONS,
+    storage::{InventoryEntry, PartitionDigest},
+};
+
+use super::{
+    Store, StoreError,
+    dir::{self, BLOBS, TOMBSTONES},
+    disk::FileFacts,
+    name,
+};
+
+/// The longest page of an inventory.
+pub(crate) const PAGE_ENTRIES_MAX: usize = 1000;
+
+/// What a name in a partition is about; a key with both is deleted, its blob about to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Blob,
+    Tombstone,
+}
+
+impl Store {
+    /// The entries after the key `after`, sorted by key, at most `limit` of them. The names in it are durable.
+    pub(crate) fn inventory(
+        &self,
+        partition: PartitionId,
+        after: Option<&BlobKey>,
+        limit: usize,
+    ) -> Result<Page<InventoryEntry>, StoreError> {
+        let mut keys = self.keys(partition)?;
+        self.settle(partition)?;
+        if let Some(after) = after {
+            keys = keys.split_off(after);
+            keys.remove(after);
+        }
+        let (mut items, mut next_cursor) = (Vec::new(), None);
+        let total = keys.len();
+        for (key, kind) in keys.into_iter().take(limit.clamp(1, PAGE_ENTRIES_MAX)) {
+            next_cursor = Some(key.to_string());
+            items.extend(self.entry(partition, key, kind)?);
+        }
+        if total <= limit.clamp(1, PAGE_ENTRIES_MAX) {
+            next_cursor = None;
+        }
+        Ok(Page { items, next_cursor })
+    }
+
+    fn keys(&self, partition: PartitionId) -> Result<BTreeMap<BlobKey, Kind>, StoreError> {
+        self.check_partition(partition)?;
+        let mut keys = BTreeMap::new();
+        for (folder, kind) in [(BLOBS, Kind::Blob), (TOMBSTONES, Kind::Tombstone)] {
+            for file_name in self.disk.list(&dir::partition_path(folder, partition))? {
+                let key = match name::key_of(&file_name) {
+                    Some(key) => Some(key),
+                    None => self.key_inside(partition, folder, &file_name)?,
+                };
+                keys.extend(key.map(|key| (key, kind)));
+            }
+        }
+        Ok(keys)
+    }
+
+    /// The key of a file that is named by its key's hash.
+    fn key_inside(
+        &self,
+        partition: PartitionId,
+        folder: &str,
+        file_name: &str,
+    ) -> Result<Option<BlobKey>, StoreError> {
+        let path = dir::partition_path(folder, partition).join(file_name);
+        let key = match folder {
+            TOMBSTONES => self.read_tombstone(&path)?.map(|tombstone| tombstone.key),
+            _ => self.description_at(&path)?.map(|description| description.key),
+        };
+        // Not a file of ours, or a damaged one: nobody can ask for it by a key.
+        Ok(key.filter(|key| name::file_name(key) == file_name))
+    }
+
+    /// `None` where the blob has gone meanwhile, or is damaged and put aside now.
+    fn entry(&self, partition: PartitionId, key: BlobKey, kind: Kind) -> Result<Option<InventoryEntry>, StoreError> {
+        if kind == Kind::Tombstone {
+            let tombstone = self.read_tombstone(&dir::key_path(TOMBSTONES, partition, &key))?;
+            let hash = tombstone.map_or(BlobHash::from(super::remove::UNKNOWN_HASH), |tombstone| tombstone.hash);
+            return Ok(Some(InventoryEntry { key, hash, len_bytes: 0, deleted: true }));
+        }
+        match self.describe(&key) {
+            Ok(found) => Ok(Some(InventoryEntry { key, hash: found.hash, len_bytes: found.len_bytes, deleted: false })),
+            Err(StoreError::NotFound(_) | StoreError::Corrupt { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Digests of all partitions that hold anything.
+    pub(crate) fn digests(&self) -> Result<Vec<PartitionDigest>, StoreError> {
+        let mut digests = Vec::new();
+        for partition in (0..PARTITIONS).map(PartitionId::new) {
+            let (tally, changes, known) = {
+                let ledger = self.ledger.lock(partition);
+                (ledger.tally(), ledger.changes(), ledger.digest())
+            };
+            if tally.blobs == 0 && tally.tombstones == 0 {
+                continue;
+            }
+            let digest = match known {
+                Some(digest) => digest,
+                None => self.compute_digest(partition, changes)?,
+            };
+            let (blobs, bytes, tombstones) = (tally.blobs, tally.bytes, tally.tombstones);
+            digests.push(PartitionDigest { partition, blobs, bytes, tombstones, digest });
+        }
+        Ok(digests)
+    }
+
+    /// Tombstones count with their key alone: who never had the blob does not know its hash.
+    fn compute_digest(&self, partition: PartitionId, changes: u64) -> Result<BlobHash, StoreError> {
+        let mut hasher = blake3::Hasher::new();
+        for (key, kind) in self.keys(partition)? {
+            let Some(entry) = self.entry(partition, key, kind)? else { continue };
+            hasher.update(&(entry.key.as_str().len() as u64).to_le_bytes());
+            hasher.update(entry.key.as_str().as_bytes());
+            hasher.update(&[u8::from(entry.deleted)]);
+            if !entry.deleted {
+                hasher.update(entry.hash.as_bytes());
+            }
+        }
+        let digest = BlobHash::from(hasher.finalize());
+        self.ledger.lock(partition).keep_digest(digest, changes);
+        Ok(digest)
+    }
+
+    /// Counts what lies in the partitions when the store is opened; files that no blob can have are put aside.
+    pub(super) fn take_stock(&self, partition: PartitionId) -> Result<(), StoreError> {
+        let folder = dir::partition_path(BLOBS, partition);
+        for file_name in self.disk.list(&folder)? {
+            let path = folder.join(file_name);
+            let Some(FileFacts { identity, len_bytes }) = self.disk.facts_at(&path)? else { continue };
+            let payload_bytes = super::format::payload_bytes_of(len_bytes);
+            self.ledger.lock(partition).blob_found(payload_bytes.unwrap_or(0));
+            if payload_bytes.is_none() {
+                self.put_aside(partition, &path, identity, "its length is no blob's")?;
+            }
+        }
+        for _ in self.disk.list(&dir::partition_path(TOMBSTONES, partition))? {
+            self.ledger.lock(partition).tombstone_found();
+        }
+        Ok(())
+    }
+}

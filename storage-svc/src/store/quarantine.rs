@@ -1,0 +1,48 @@
+//! Putting a damaged copy aside: it is served no more, but a person can look at it.
+
+use std::path::Path;
+
+use triton_api::PartitionId;
+
+use super::{
+    Store, StoreError,
+    dir::{self, BLOBS, QUARANTINE},
+    disk::{DiskError, FileIdentity},
+    format,
+};
+
+impl Store {
+    /// Moves a damaged file out of its partition, unless another file has taken its name meanwhile.
+    pub(super) fn put_aside(
+        &self,
+        partition: PartitionId,
+        path: &Path,
+        identity: FileIdentity,
+        reason: &'static str,
+    ) -> Result<(), StoreError> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        // The time makes it unique: a key can go bad more than once. A name has at most 200 bytes, a file name 255.
+        let now = jiff::Timestamp::now().as_nanosecond();
+        let aside = Path::new(QUARANTINE).join(format!("{:04}.{now}.{name}", partition.get()));
+        {
+            let mut ledger = self.ledger.lock(partition);
+            match self.disk.facts_at(path)? {
+                Some(facts) if facts.identity == identity => {
+                    self.disk.replace(path, &aside)?;
+                    ledger.blob_gone(format::payload_bytes_of(facts.len_bytes).unwrap_or(0));
+                }
+                _ => return Ok(()),
+            }
+        }
+        self.quarantined.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        metrics::counter!("triton_blobs_quarantined_total").increment(1);
+        tracing::error!(file = %path.display(), aside = %aside.display(), reason, "a damaged copy was put aside");
+        self.sync_move(partition)?;
+        Ok(())
+    }
+
+    fn sync_move(&self, partition: PartitionId) -> Result<(), DiskError> {
+        self.disk.sync_dir(Path::new(QUARANTINE))?;
+        self.disk.sync_dir(&dir::partition_path(BLOBS, partition))
+    }
+}
