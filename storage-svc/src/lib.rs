@@ -1,1 +1,21 @@
-//! Not written yet.
+//! A storage node: immutable blobs on one disk, over HTTP.
+//!
+//! [`serve`] starts a node in this process; the binary does little more. How blobs lie on the disk is written down in
+//! `storage-svc/README.md`.
+
+mod blocking;
+mod config;
+mod node;
+mod pace;
+mod problem;
+mod pull;
+mod receive;
+mod release;
+mod routes;
+mod serve;
+mod store;
+
+pub use config::{Args, Config};
+pub use routes::openapi;
+pub use serve::{Running, StartError, serve};
+pub use store::{OpenError, StoreError};

@@ -3,7 +3,7 @@
 use thiserror::Error;
 use triton_api::{BlobHash, BlobKey, Epoch, PartitionId, storage::BLOB_BYTES_MAX};
 
-pub use super::disk::DiskError;
+pub(crate) use super::disk::DiskError;
 
 /// Why the store did not do what it was asked.
 #[derive(Debug, Error)]

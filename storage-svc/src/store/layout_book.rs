@@ -16,7 +16,7 @@ use super::{
 
 /// Why a layout is not taken.
 #[derive(Debug, Error)]
-pub enum LearnError {
+pub(crate) enum LearnError {
     /// A newer one is known.
     #[error("this node knows the layout with epochs {known}, which is newer than {given}")]
     Stale {

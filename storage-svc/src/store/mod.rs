@@ -32,7 +32,7 @@ use triton_api::{
 pub use error::{OpenError, StoreError};
 pub(crate) use get::OpenBlob;
 pub(crate) use inventory::PAGE_ENTRIES_MAX;
-pub use layout_book::LearnError;
+pub(crate) use layout_book::LearnError;
 pub(crate) use put::{Claim, Staged, Stored};
 
 use dir::DataDir;
@@ -44,10 +44,10 @@ const STOCK_THREADS: u16 = 8;
 
 /// A blob store; clones are the same store. Its directory stays locked until the last clone is gone.
 #[derive(Debug, Clone)]
-pub struct Store(Arc<Inner>);
+pub(crate) struct Store(Arc<Inner>);
 
 #[derive(Debug)]
-pub struct Inner {
+pub(crate) struct Inner {
     dir: DataDir,
     disk: Arc<disk::Disk>,
     layout: LayoutBook,
@@ -67,7 +67,7 @@ impl std::ops::Deref for Store {
 impl Store {
     /// Opens the data directory at `root`, or makes it; counts what is there. Keeps `reserve_bytes` of the disk free, by
     /// default 1% of it, at most 1 GiB.
-    pub fn open(root: &Path, reserve_bytes: Option<u64>) -> Result<Self, OpenError> {
+    pub(crate) fn open(root: &Path, reserve_bytes: Option<u64>) -> Result<Self, OpenError> {
         let dir = DataDir::open(root, reserve_bytes)?;
         let layout = LayoutBook::open(&dir.disk)?;
         let quarantined = dir.disk.list(Path::new(dir::QUARANTINE))?.len() as u64;
@@ -97,27 +97,27 @@ impl Store {
     }
 
     /// The node's identity.
-    pub fn id(&self) -> NodeId {
+    pub(crate) fn id(&self) -> NodeId {
         self.dir.id
     }
 
     /// The layout that this node knows.
-    pub fn layout(&self) -> Option<Arc<LayoutRecord>> {
+    pub(crate) fn layout(&self) -> Option<Arc<LayoutRecord>> {
         self.layout.record()
     }
 
     /// Takes a newer layout; see [`LearnError`] for what is refused.
-    pub fn learn_layout(&self, record: LayoutRecord) -> Result<(), LearnError> {
+    pub(crate) fn learn_layout(&self, record: LayoutRecord) -> Result<(), LearnError> {
         self.layout.learn(&self.disk, record)
     }
 
     /// Whether the disk takes writes.
-    pub fn disk_state(&self) -> Result<DiskState, StoreError> {
+    pub(crate) fn disk_state(&self) -> Result<DiskState, StoreError> {
         Ok(self.disk.state()?)
     }
 
     /// The node about itself.
-    pub fn info(&self) -> Result<NodeInfo, StoreError> {
+    pub(crate) fn info(&self) -> Result<NodeInfo, StoreError> {
         let (space, total) = (self.disk.space()?, self.ledger.total());
         Ok(NodeInfo {
             id: self.id(),

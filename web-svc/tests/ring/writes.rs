@@ -1,0 +1,152 @@
+use std::{collections::BTreeSet, time::Duration};
+
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use tokio::time::{Instant, timeout};
+use triton_placement::partition_of;
+use web_svc::ring::{Circuit, RingError, RingLimits};
+
+use crate::{
+    cluster::{Cluster, MIB, content, eventually, key, limits},
+    proxy::Fault,
+};
+
+#[tokio::test]
+async fn write_is_safe_and_read_back_with_one_of_three_nodes_dead() {
+    let mut cluster = Cluster::start(3, 3).await;
+    cluster.nodes[1].proxy.kill();
+    for n in 0..8 {
+        let (key, content) = (key(&format!("a/{n}")), content(n, 100_000));
+        let receipt = cluster.ring.put(&key, content.clone()).await.unwrap();
+        assert_eq!(receipt.len_bytes, 100_000);
+        assert_eq!(cluster.ring.read_all(&key, 100_000).await.unwrap(), content);
+        assert_eq!(cluster.copies(&key).await, [cluster.nodes[0].id, cluster.nodes[2].id]);
+    }
+    timeout(Duration::from_secs(5), cluster.ring.wait_degraded()).await.unwrap();
+    let health = cluster.ring.health();
+    let dead = health.iter().find(|peer| peer.node == cluster.nodes[1].id).unwrap();
+    assert_eq!(dead.circuit, Circuit::Open);
+    assert!(dead.last_error.is_some());
+    // All eight writes are known to lack a copy there.
+    let partitions: BTreeSet<_> = (0..8).map(|n| partition_of(&key(&format!("a/{n}")))).collect();
+    let mut seen = BTreeSet::new();
+    eventually("all partitions are degraded", || {
+        seen.extend(
+            cluster.ring.take_degraded().into_iter().filter(|d| d.missing.contains(&dead.node)).map(|d| d.partition),
+        );
+        seen == partitions
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn write_fails_clearly_with_two_of_three_nodes_dead() {
+    let mut cluster = Cluster::start(3, 3).await;
+    cluster.nodes[0].proxy.kill();
+    cluster.nodes[2].proxy.kill();
+    let started = Instant::now();
+    let error = cluster.ring.put(&key("a/b"), content(1, 1_000)).await.unwrap_err();
+    assert!(matches!(&error, RingError::Unavailable { operation: "write", .. }), "{error}");
+    assert!(error.to_string().contains("2 needed") && error.to_string().contains("refused"), "{error}");
+    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+    assert_eq!(cluster.ring.write_bytes_in_flight(), 0);
+}
+
+#[tokio::test]
+async fn dead_holder_gets_a_stand_in_whose_copy_is_found_when_the_holders_are_gone() {
+    let mut cluster = Cluster::start(4, 3).await;
+    let (key, content) = (key("v/x/1/seg"), content(1, 300_000));
+    let holders = cluster.holders(&key);
+    cluster.node_mut(holders[0]).proxy.kill();
+    cluster.ring.put(&key, content.clone()).await.unwrap();
+    let stranger = cluster.nodes.iter().map(|n| n.id).find(|id| !holders.contains(id)).unwrap();
+    timeout(Duration::from_secs(5), cluster.ring.wait_degraded()).await.unwrap();
+    let degraded = cluster.ring.take_degraded();
+    assert_eq!(degraded.len(), 1);
+    assert_eq!(degraded[0].missing, BTreeSet::from([holders[0]]));
+    assert_eq!(degraded[0].stand_ins, BTreeSet::from([stranger]));
+    assert_eq!(cluster.copies(&key).await.len(), 3);
+
+    cluster.node_mut(holders[0]).proxy.revive().await;
+    cluster.node_mut(holders[1]).proxy.kill();
+    cluster.node_mut(holders[2]).proxy.kill();
+    assert_eq!(cluster.ring.read_all(&key, 300_000).await.unwrap(), content);
+}
+
+#[tokio::test]
+async fn full_quorum_of_stand_ins_is_no_write() {
+    // Otherwise 404 from every holder, back again, would not mean that the blob does not exist.
+    let mut cluster = Cluster::start(6, 3).await;
+    let key = key("v/x/1/seg");
+    for holder in cluster.holders(&key) {
+        cluster.node_mut(holder).proxy.kill();
+    }
+    let error = cluster.ring.put(&key, content(1, 1_000)).await.unwrap_err();
+    assert!(matches!(error, RingError::Unavailable { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn stopped_holder_delays_no_write_and_is_left_behind() {
+    let cluster = Cluster::start(3, 3).await;
+    cluster.nodes[0].proxy.fault(Fault::Stall);
+    for n in 0..3 {
+        let started = Instant::now();
+        cluster.ring.put(&key(&format!("a/{n}")), content(n, 500_000)).await.unwrap();
+        assert!(started.elapsed() < Duration::from_millis(900), "{:?}", started.elapsed());
+    }
+    timeout(Duration::from_secs(5), cluster.ring.wait_degraded()).await.unwrap();
+    eventually("its circuit opens", || cluster.ring.health().iter().any(|peer| peer.circuit == Circuit::Open)).await;
+    eventually("laggards give their room back", || cluster.ring.write_bytes_in_flight() == 0).await;
+}
+
+#[tokio::test]
+async fn two_stopped_holders_are_replaced_by_stand_ins() {
+    let cluster = Cluster::start(5, 3).await;
+    let key = key("v/x/1/seg");
+    let holders = cluster.holders(&key);
+    cluster.node(holders[0]).proxy.fault(Fault::Stall);
+    cluster.node(holders[1]).proxy.fault(Fault::Stall);
+    let started = Instant::now();
+    cluster.ring.put(&key, content(1, 1_000)).await.unwrap();
+    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+    assert!(cluster.copies(&key).await.len() >= 2);
+}
+
+#[tokio::test]
+async fn keys_are_used_once() {
+    let cluster = Cluster::start(3, 3).await;
+    let key = key("a/b");
+    cluster.ring.put(&key, content(1, 1_000)).await.unwrap();
+    cluster.ring.put(&key, content(1, 1_000)).await.unwrap();
+    let error = cluster.ring.put(&key, content(2, 1_000)).await.unwrap_err();
+    assert_eq!(error, RingError::Exists { key: key.clone() });
+    cluster.ring.delete(&key).await.unwrap();
+    let error = cluster.ring.put(&key, content(1, 1_000)).await.unwrap_err();
+    assert_eq!(error, RingError::Deleted { key });
+}
+
+#[tokio::test]
+async fn bytes_in_flight_are_bounded_and_writers_wait() {
+    let room = 4 * MIB;
+    let limits = RingLimits { write_bytes_in_flight_max: room, put_timeout: Duration::from_secs(60), ..limits() };
+    let cluster = Cluster::start_with(3, 3, limits).await;
+    cluster.nodes.iter().for_each(|node| node.proxy.fault(Fault::Stall));
+    let keys: Vec<_> = (0..12).map(|n| key(&format!("a/{n}"))).collect();
+    let mut writes: FuturesUnordered<_> = keys.iter().map(|key| cluster.ring.put(key, content(1, MIB))).collect();
+    // Nothing can finish: poll all of them for a while.
+    assert!(timeout(Duration::from_millis(300), writes.next()).await.is_err());
+    assert_eq!(cluster.ring.write_bytes_in_flight(), room);
+    cluster.nodes.iter().for_each(|node| node.proxy.fault(Fault::None));
+    while let Some(written) = timeout(Duration::from_secs(20), writes.next()).await.unwrap() {
+        written.unwrap();
+        assert!(cluster.ring.write_bytes_in_flight() <= room);
+    }
+}
+
+#[tokio::test]
+async fn blob_larger_than_all_the_room_is_written_alone() {
+    let limits = RingLimits { write_bytes_in_flight_max: MIB, ..limits() };
+    let cluster = Cluster::start_with(1, 3, limits).await;
+    let content = content(1, 3 * MIB);
+    cluster.ring.put(&key("a/b"), content.clone()).await.unwrap();
+    assert_eq!(cluster.ring.read_all(&key("a/b"), 4 * MIB as u64).await.unwrap(), content);
+}
