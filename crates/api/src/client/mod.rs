@@ -1,5 +1,6 @@
 //! Typed HTTP clients of our services. Every call has a deadline; none retries on its own.
 
+mod events;
 mod storage;
 mod web;
 
@@ -11,6 +12,7 @@ use reqwest::{RequestBuilder, Response};
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
+pub use events::VideoEvents;
 pub use storage::{BlobRead, NodeClient};
 pub use web::WebClient;
 

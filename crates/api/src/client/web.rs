@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::Method;
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Caller, ClientError};
+use super::{Caller, ClientError, VideoEvents};
 use crate::{
     NodeId, Page, VideoId,
     cluster::{self, Cluster, NewNode, Node},
@@ -66,6 +66,15 @@ impl WebClient {
     /// One video.
     pub async fn video(&self, id: VideoId) -> Result<Video, ClientError> {
         self.get(&video_path(video::route::VIDEO, id)).await
+    }
+
+    /// Listens to what happens to a video; the first event is its present state.
+    pub async fn events(&self, id: VideoId) -> Result<VideoEvents, ClientError> {
+        let url = format!("{}{}", self.origin, video_path(video::route::EVENTS, id));
+        // No deadline on the whole: a transcode takes as long as it takes. Silence is limited.
+        let request = self.caller.request(Method::GET, &url).header(http::header::ACCEPT, "text/event-stream");
+        let response = self.caller.send(&url, request).await?;
+        Ok(VideoEvents::new(url, response))
     }
 
     /// Uploads a video; `file` should have a name, which becomes the title unless `title` is given.

@@ -1,0 +1,136 @@
+//! `tritonctl node`.
+
+use clap::{Args, Subcommand};
+use triton_api::{
+    NodeId, NodeUrl, Page,
+    cluster::{NewNode, Node},
+};
+
+use crate::{
+    failure::Failure,
+    measure::{self, bytes},
+    migration, node_ref,
+    session::Session,
+    table::{self, word},
+};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum NodeCommand {
+    /// List the storage nodes
+    List,
+    /// Add a storage node and move its share of the content to it
+    Add {
+        /// Where it answers, as every other service reaches it (`http://HOST:PORT`)
+        #[arg(value_parser = measure::id::<NodeUrl>)]
+        url: NodeUrl,
+        /// Its failure zone: replicas spread over zones [default: default]
+        #[arg(long)]
+        zone: Option<String>,
+        /// Its capacity relative to the others [default: 100]
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+        weight: Option<u32>,
+        #[command(flatten)]
+        pace: Pace,
+    },
+    /// Move everything off a node
+    Drain {
+        /// The beginning of its id, or its URL
+        node: String,
+        #[command(flatten)]
+        pace: Pace,
+    },
+    /// Take a drained node out of the cluster; one that holds content is staged for the next `rebalance apply`
+    Remove {
+        /// The beginning of its id, or its URL
+        node: String,
+        /// Even if it does not answer: its replicas are made anew from the others
+        #[arg(long)]
+        force: bool,
+    },
+}
+
+/// How far to go before returning. Interrupting the command does not interrupt the move.
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+pub(crate) struct Pace {
+    /// Only stage the change; `tritonctl rebalance apply` begins the move
+    #[arg(long)]
+    stage: bool,
+    /// Begin the move and return; `tritonctl rebalance status --watch` follows it
+    #[arg(long)]
+    no_wait: bool,
+}
+
+pub(crate) async fn run(session: &Session, command: NodeCommand) -> Result<(), Failure> {
+    match command {
+        NodeCommand::List => session.output.show(&session.client.nodes().await?, render),
+        NodeCommand::Add { url, zone, weight, pace } => {
+            let node = session.client.add_node(&NewNode { url, zone, weight }).await?;
+            change(session, node, &pace).await
+        }
+        NodeCommand::Drain { node, pace } => {
+            let id = node_ref::resolve(session, &node).await?;
+            let node = session.client.drain_node(id).await?;
+            change(session, node, &pace).await
+        }
+        NodeCommand::Remove { node, force } => remove(session, &node, force).await,
+    }
+}
+
+/// Carries out what has been staged for a node, as far as asked, and shows the node.
+async fn change(session: &Session, node: Node, pace: &Pace) -> Result<(), Failure> {
+    if pace.stage {
+        session.output.note("Staged. `tritonctl rebalance plan` shows what it moves, `rebalance apply` begins.");
+        return session.output.show(&node, |node| render_nodes(std::slice::from_ref(node)));
+    }
+    let plan = session.client.rebalance_plan().await?;
+    migration::apply(session, &plan, !pace.no_wait).await?;
+    let node = find(session, node.id).await?.unwrap_or(node);
+    session.output.show(&node, |node| render_nodes(std::slice::from_ref(node)))
+}
+
+async fn find(session: &Session, id: NodeId) -> Result<Option<Node>, Failure> {
+    let nodes = session.client.nodes().await?.items;
+    Ok(nodes.into_iter().find(|node| node.id == id))
+}
+
+async fn remove(session: &Session, name: &str, force: bool) -> Result<(), Failure> {
+    let id = node_ref::resolve(session, name).await?;
+    session.client.remove_node(id, force).await?;
+    match find(session, id).await? {
+        None => session.output.note(&format!("Removed node {id}.")),
+        Some(_) => session.output.note(&format!(
+            "Node {id} holds content: its removal is staged. `tritonctl rebalance plan` shows what it moves, \
+             `rebalance apply` begins."
+        )),
+    }
+    Ok(())
+}
+
+fn render(page: &Page<Node>) -> String {
+    render_nodes(&page.items)
+}
+
+pub(crate) fn render_nodes(nodes: &[Node]) -> String {
+    let headings = ["ID", "URL", "ZONE", ">WEIGHT", "STATE", "HEALTH", ">PARTITIONS", ">BLOBS", ">USED", ">CAPACITY"];
+    let mut rows = table::with_headings(&headings);
+    for node in nodes {
+        let state = format!("{}{}", word(&node.state), if node.staged { " (staged)" } else { "" });
+        table::add(
+            &mut rows,
+            [
+                node.id.to_string(),
+                node.url.to_string(),
+                node.zone.clone(),
+                node.weight.to_string(),
+                state,
+                word(&node.health),
+                node.partitions.to_string(),
+                node.blobs.to_string(),
+                bytes(node.used_bytes),
+                bytes(node.capacity_bytes),
+            ],
+        );
+    }
+    table::render(&rows, "No storage nodes.")
+}
