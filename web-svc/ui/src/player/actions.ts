@@ -18,7 +18,8 @@ export function perform(action: PlayerAction, video: HTMLVideoElement, controlle
       return formatDuration(video.currentTime * 1000);
     }
     case 'volume-by': {
-      const volume = Math.min(1, Math.max(0, (video.muted ? 0 : video.volume) + action.share));
+      if (video.muted && action.share < 0) return 'Sound off';
+      const volume = Math.min(1, Math.max(0, video.volume + action.share));
       request(controller, 'mediavolumerequest', volume);
       return `Volume ${formatPercent(volume + 0.001)}`;
     }

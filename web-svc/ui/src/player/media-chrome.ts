@@ -13,8 +13,3 @@ import 'media-chrome/media-preview-time-display';
 import 'media-chrome/media-time-display';
 import 'media-chrome/media-time-range';
 import 'media-chrome/media-volume-range';
-import 'media-chrome/menu/media-chrome-menu';
-import 'media-chrome/menu/media-chrome-menu-button';
-import 'media-chrome/menu/media-chrome-menu-item';
-import 'media-chrome/menu/media-playback-rate-menu';
-import 'media-chrome/menu/media-playback-rate-menu-button';
