@@ -27,7 +27,7 @@ export function perform(action: PlayerAction, video: HTMLVideoElement, controlle
       request(controller, video.muted || video.volume === 0 ? 'mediaunmuterequest' : 'mediamuterequest');
       return video.muted ? 'Sound off' : 'Sound on';
     case 'toggle-fullscreen':
-      request(controller, controller.hasAttribute('mediaisfullscreen') ? 'mediaexitfullscreenrequest' : 'mediaenterfullscreenrequest');
+      request(controller, document.fullscreenElement ? 'mediaexitfullscreenrequest' : 'mediaenterfullscreenrequest');
       return null;
     case 'help':
       return null;
