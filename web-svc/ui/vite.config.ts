@@ -13,6 +13,8 @@ export default defineConfig({
     assetsDir: 'assets',
     assetsInlineLimit: 0,
     chunkSizeWarningLimit: 1100,
+    // The licences of what is bundled ask to go with it; kept outside the dot folder that is Vite's default.
+    license: { fileName: 'licenses.md' },
     modulePreload: { polyfill: false },
   },
   server: {

@@ -135,6 +135,8 @@ test('the keyboard controls the player', async () => {
   await session.picture('watch-help');
   await page.keyboard.press('Escape');
   await page.getByRole('dialog', { name: 'Keyboard' }).waitFor({ state: 'hidden' });
+  await page.keyboard.press('5');
+  await until(page, 'half again', (now) => now.time_s > now.duration_s / 4);
 });
 
 test('keys typed into a text field do not reach the player', async () => {
@@ -148,6 +150,15 @@ test('keys typed into a text field do not reach the player', async () => {
   assert.equal(Math.round(now.time_s), Math.round(before.time_s));
 });
 
+test('an entry of the speed menu changes the speed', async () => {
+  const { page } = session;
+  await page.locator('media-controller').hover();
+  await page.getByRole('button', { name: /^Speed/ }).click();
+  await page.getByRole('menuitemradio', { name: '1.5×' }).click();
+  await page.getByRole('button', { name: 'Speed: 1.5×' }).waitFor();
+  assert.equal(await page.evaluate(() => /** @type {any} */ (window).triton.video.playbackRate), 1.5);
+});
+
 test('the original comes back byte for byte', async () => {
   const href = await session.page.getByRole('link', { name: /Download/ }).getAttribute('href');
   const answer = await fetch(new URL(href ?? '', session.base));
@@ -159,6 +170,8 @@ test('the original comes back byte for byte', async () => {
 
 test('an edited title with markup is shown as text and stays', async () => {
   const { page } = session;
+  const { time_s } = await playing(page);
+  assert.ok(time_s > 0, 'the video has been played');
   const title = `${TITLE} <img src=x onerror="window.broken=1"> & “quotes”`;
   await page.getByRole('button', { name: 'Edit' }).click();
   await page.getByLabel('Title').fill(title);
@@ -166,6 +179,7 @@ test('an edited title with markup is shown as text and stays', async () => {
   await session.picture('watch-edit');
   await page.getByRole('button', { name: 'Save' }).click();
   await page.getByRole('heading', { level: 1, name: title }).waitFor();
+  assert.ok((await playing(page)).time_s >= time_s, 'an edit does not start the player anew');
   await page.reload();
   await page.getByRole('heading', { level: 1, name: title }).waitFor();
   assert.equal(await page.evaluate(() => /** @type {any} */ (window).broken), undefined);
