@@ -1,0 +1,77 @@
+/** Typed requests to web-svc on the same origin. */
+
+import { noAnswer, parseProblem, RequestFailed } from './problem';
+import type { Video, VideoPage, Visibility } from './video';
+
+/** Metadata requests are small: one that takes longer than this counts as unanswered. */
+const TIMEOUT_MS = 20_000;
+
+export interface VideoQuery {
+  q?: string;
+  cursor?: string;
+  limit?: number;
+}
+
+export interface VideoChanges {
+  title?: string;
+  description?: string;
+  visibility?: Visibility;
+}
+
+export const VIDEOS = '/api/v1/videos';
+
+export function videoUrl(id: string, action?: 'events' | 'retry' | 'download'): string {
+  const url = `${VIDEOS}/${encodeURIComponent(id)}`;
+  return action ? `${url}/${action}` : url;
+}
+
+export async function listVideos(query: VideoQuery, signal?: AbortSignal): Promise<VideoPage> {
+  const params = new URLSearchParams();
+  if (query.q) params.set('q', query.q);
+  if (query.cursor) params.set('cursor', query.cursor);
+  if (query.limit) params.set('limit', String(query.limit));
+  const suffix = params.size > 0 ? `?${params}` : '';
+  const response = await request(VIDEOS + suffix, { signal });
+  return (await response.json()) as VideoPage;
+}
+
+export async function getVideo(id: string, signal?: AbortSignal): Promise<Video> {
+  const response = await request(videoUrl(id), { signal });
+  return (await response.json()) as Video;
+}
+
+export async function changeVideo(id: string, changes: VideoChanges): Promise<Video> {
+  const response = await request(videoUrl(id), {
+    method: 'PATCH',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(changes),
+  });
+  return (await response.json()) as Video;
+}
+
+export async function deleteVideo(id: string): Promise<void> {
+  await request(videoUrl(id), { method: 'DELETE' });
+}
+
+export async function retryVideo(id: string): Promise<void> {
+  await request(videoUrl(id, 'retry'), { method: 'POST' });
+}
+
+/** True when the request ended because its caller gave up, which is no error to show. */
+export function isAborted(error: unknown): boolean {
+  return error instanceof DOMException && error.name === 'AbortError';
+}
+
+async function request(url: string, init: RequestInit): Promise<Response> {
+  const timeout = AbortSignal.timeout(TIMEOUT_MS);
+  const signal = init.signal ? AbortSignal.any([init.signal, timeout]) : timeout;
+  let response: Response;
+  try {
+    response = await fetch(url, { ...init, signal });
+  } catch (error) {
+    throw isAborted(error) ? error : noAnswer();
+  }
+  if (response.ok) return response;
+  const body = await response.text();
+  throw new RequestFailed(parseProblem(response.status, response.headers.get('content-type'), body));
+}
