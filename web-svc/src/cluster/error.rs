@@ -105,10 +105,14 @@ impl From<ClusterError> for ApiError {
             ClusterError::Infeasible(_) => ProblemType::Infeasible,
             ClusterError::EpochMoved { .. } => ProblemType::PreconditionFailed,
             ClusterError::Journal(JournalError::Conflict { .. }) => {
-                return Self::new(ProblemType::Conflict, "Somebody else changed the cluster at the same time: try again.");
+                return Self::new(
+                    ProblemType::Conflict,
+                    "Somebody else changed the cluster at the same time: try again.",
+                );
             }
             ClusterError::Journal(JournalError::Unavailable(_)) => {
-                return Self::new(ProblemType::Unavailable, "The metadata cannot be changed right now.").with_cause(error);
+                return Self::new(ProblemType::Unavailable, "The metadata cannot be changed right now.")
+                    .with_cause(error);
             }
             ClusterError::NoLayout | ClusterError::Journal(_) | ClusterError::Store(_) | ClusterError::Lost(_) => {
                 return Self::internal(error);

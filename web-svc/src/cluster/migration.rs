@@ -106,7 +106,11 @@ pub fn begin(proposal: Proposal, bytes_total: u64, now: Timestamp) -> (LayoutRec
 }
 
 /// Turns a migration back while it copies; `None` once the new epoch is committed and copies may be gone.
-pub fn reverse(record: &LayoutRecord, running: &MigrationRecord, now: Timestamp) -> Option<(LayoutRecord, MigrationRecord)> {
+pub fn reverse(
+    record: &LayoutRecord,
+    running: &MigrationRecord,
+    now: Timestamp,
+) -> Option<(LayoutRecord, MigrationRecord)> {
     let abandoned = record.next.clone()?;
     let mut restored = record.current.clone();
     let newcomers = abandoned.nodes.iter().filter(|node| restored.node(node.id).is_none());

@@ -138,9 +138,7 @@ impl Mover<'_> {
         }
         match missing.first() {
             None => Ok(()),
-            Some(first) => {
-                Err(MoveError::Undelivered { to, partition, keys: missing.len(), first: first.clone() })
-            }
+            Some(first) => Err(MoveError::Undelivered { to, partition, keys: missing.len(), first: first.clone() }),
         }
     }
 

@@ -84,12 +84,8 @@ pub fn plan(proposal: &Proposal, census: &Census) -> RebalancePlan {
 
 /// The plan where there is nothing to do.
 pub fn no_plan(current: &Layout) -> RebalancePlan {
-    let unchanged = Proposal {
-        current: current.clone(),
-        next: current.clone(),
-        removals: Vec::new(),
-        changes: Vec::new(),
-    };
+    let unchanged =
+        Proposal { current: current.clone(), next: current.clone(), removals: Vec::new(), changes: Vec::new() };
     plan(&unchanged, &Census::default())
 }
 

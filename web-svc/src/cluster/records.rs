@@ -39,10 +39,25 @@ impl State {
     pub(super) fn migration(&self) -> Option<&MigrationRecord> {
         self.migration.as_ref().map(|stored| &stored.value)
     }
+
+    /// The condition that the migration is as it was read.
+    pub(super) fn expect_migration(&self) -> Expect {
+        unchanged(self.migration.as_ref())
+    }
+
+    /// The condition that nothing else was staged since.
+    pub(super) fn expect_staged(&self) -> Expect {
+        unchanged(self.staged.as_ref())
+    }
+
+    /// The condition that the layout is as it was read.
+    pub(super) fn expect_layout(&self) -> Expect {
+        Expect::At(self.layout.revision)
+    }
 }
 
 /// The condition that a record is as it was read.
-pub(super) fn unchanged<T>(stored: Option<&Stored<T>>) -> Expect {
+fn unchanged<T>(stored: Option<&Stored<T>>) -> Expect {
     stored.map_or(Expect::Absent, |stored| Expect::At(stored.revision))
 }
 
@@ -76,11 +91,11 @@ impl Records {
     /// `decide` returns the answer, and the change where there is something to change.
     pub(super) async fn decide<T>(
         &self,
-        decide: impl AsyncFn(&State) -> Result<(T, Option<Change>), ClusterError>,
+        decide: impl Fn(&State) -> Result<(T, Option<Change>), ClusterError>,
     ) -> Result<T, ClusterError> {
         let mut attempt = 1;
         loop {
-            let (answer, change) = decide(&self.state().await?).await?;
+            let (answer, change) = decide(&self.state().await?)?;
             let Some(change) = change else { return Ok(answer) };
             match self.commit(change).await {
                 Ok(()) => return Ok(answer),
@@ -88,6 +103,10 @@ impl Records {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    pub(super) fn journal(&self) -> &dyn Journal {
+        &*self.journal
     }
 
     pub(super) fn changes(&self) -> Changes {
