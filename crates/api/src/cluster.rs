@@ -12,7 +12,7 @@ pub mod route {
     pub const CLUSTER: &str = "/api/v1/admin/cluster";
     /// List nodes; stage a new one.
     pub const NODES: &str = "/api/v1/admin/nodes";
-    /// Stage the removal of a node.
+    /// Stage the removal of a node, or another weight or zone.
     pub const NODE: &str = "/api/v1/admin/nodes/{node_id}";
     /// Stage the draining of a node.
     pub const DRAIN: &str = "/api/v1/admin/nodes/{node_id}/drain";
@@ -81,6 +81,18 @@ pub struct NewNode {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zone: Option<String>,
     /// Its capacity relative to the others, 1 to 1,000,000; 100 if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<u32>,
+}
+
+/// What is to change about a node; what is absent stays.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NodeChange {
+    /// Its failure zone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
+    /// Its capacity relative to the others, 1 to 1,000,000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight: Option<u32>,
 }

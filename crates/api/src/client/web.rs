@@ -8,7 +8,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::{Caller, ClientError, VideoEvents};
 use crate::{
     NodeId, Page, VideoId,
-    cluster::{self, Cluster, NewNode, Node},
+    cluster::{self, Cluster, NewNode, Node, NodeChange},
     job::Job,
     rebalance::{ApplyRequest, Rebalance, RebalancePlan},
     video::{self, Video, VideoQuery},
@@ -123,6 +123,11 @@ impl WebClient {
     /// Stages the draining of a node.
     pub async fn drain_node(&self, id: NodeId) -> Result<Node, ClientError> {
         self.post(&node_path(cluster::route::DRAIN, id)).await
+    }
+
+    /// Stages another weight or zone of a node.
+    pub async fn change_node(&self, id: NodeId, change: &NodeChange) -> Result<Node, ClientError> {
+        self.call(Method::PATCH, &node_path(cluster::route::NODE, id), Some(change)).await
     }
 
     /// Removes an empty node at once, or stages the removal of one that holds content.

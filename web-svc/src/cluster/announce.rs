@@ -1,0 +1,150 @@
+//! Tells the nodes the layout, and learns which nodes are there.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use futures_util::{StreamExt, stream};
+use tokio::time::timeout;
+use triton_api::{
+    NodeId,
+    client::{Caller, ClientError, NodeClient},
+    cluster::NodeHealth,
+    layout::{LayoutNode, LayoutRecord},
+    storage::NodeInfo,
+};
+
+use super::{
+    census::Census,
+    fence::is_given_up,
+    health::{HealthBoard, PROBE_TIMEOUT},
+};
+
+/// Nodes that are asked at once.
+const NODES_IN_FLIGHT: usize = 16;
+/// The longest wait for a node's digests: it may have to read every name it holds after a restart.
+const CENSUS_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// What a node made of the layout.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Reaction {
+    Learned,
+    Silent,
+    /// It answers, but does not take it; the text says why.
+    Refused(String),
+}
+
+/// Which nodes know the layout.
+#[derive(Debug, Default)]
+pub(super) struct Learned {
+    /// The nodes that know it.
+    pub(super) by: BTreeSet<NodeId>,
+    /// Why others that answer do not.
+    pub(super) refused: Vec<String>,
+}
+
+/// Speaks to all nodes at once.
+#[derive(Debug)]
+pub(super) struct Announcer {
+    caller: Caller,
+    /// The digests of the record that each node has taken from this process.
+    told: Mutex<BTreeMap<NodeId, String>>,
+}
+
+impl Announcer {
+    pub(super) fn new(caller: Caller) -> Self {
+        Self { caller, told: Mutex::default() }
+    }
+
+    fn client(&self, node: &LayoutNode) -> NodeClient {
+        NodeClient::new(self.caller.clone(), node.url.clone())
+    }
+
+    /// What the node says of itself, or `None` where it does not answer, or another one does.
+    pub(super) async fn probe(&self, node: &LayoutNode) -> Option<NodeInfo> {
+        match timeout(PROBE_TIMEOUT, self.client(node).info()).await {
+            Ok(Ok(info)) if info.id == node.id => Some(info),
+            Ok(Ok(info)) => {
+                tracing::warn!(node.id = %node.id, url = %node.url, found = %info.id, "another node answers there");
+                None
+            }
+            Ok(Err(error)) => {
+                tracing::debug!(node.id = %node.id, %error, "a node does not answer");
+                None
+            }
+            Err(_) => None,
+        }
+    }
+
+    /// Probes every node that is not given up.
+    pub(super) async fn probe_all(&self, record: &LayoutRecord) -> Vec<(NodeId, Option<NodeInfo>)> {
+        each(record, |node| async move { (node.id, self.probe(node).await) }).await
+    }
+
+    /// Tells the layout to every node that does not know it yet.
+    pub(super) async fn announce(&self, record: &LayoutRecord) -> Learned {
+        let mut learned = Learned::default();
+        for (node, reaction) in each(record, |node| async move { (node, self.tell(node, record).await) }).await {
+            match reaction {
+                Reaction::Learned => drop(learned.by.insert(node.id)),
+                Reaction::Silent => {}
+                Reaction::Refused(reason) => {
+                    learned.refused.push(format!("node {} does not take the layout: {reason}", node.id));
+                }
+            }
+        }
+        learned
+    }
+
+    async fn tell(&self, node: &LayoutNode, record: &LayoutRecord) -> Reaction {
+        // First who answers there: a layout must not reach a node of another cluster that took over the address.
+        let Some(info) = self.probe(node).await else { return Reaction::Silent };
+        let digest = format!("{} {}", record.current.digest, record.next.as_ref().map_or("", |next| &next.digest));
+        if info.epoch == Some(record.write_epoch()) && self.told().get(&node.id) == Some(&digest) {
+            return Reaction::Learned;
+        }
+        match self.client(node).put_layout(record).await {
+            Ok(()) => {
+                self.told().insert(node.id, digest);
+                Reaction::Learned
+            }
+            Err(ClientError::Unreachable { .. } | ClientError::Timeout { .. }) => Reaction::Silent,
+            Err(error) => {
+                tracing::warn!(node.id = %node.id, %error, "a node does not take the layout");
+                Reaction::Refused(error.to_string())
+            }
+        }
+    }
+
+    fn told(&self) -> std::sync::MutexGuard<'_, BTreeMap<NodeId, String>> {
+        // Each entry is one insertion: a panic leaves nothing half done.
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What each node that is up has of every partition.
+    pub(super) async fn census(&self, record: &LayoutRecord, health: &HealthBoard) -> Census {
+        let answers = each(record, |node| async move {
+            if health.health(node) != NodeHealth::Up {
+                return (node.id, None);
+            }
+            let answer = timeout(CENSUS_TIMEOUT, self.client(node).partitions()).await;
+            (node.id, answer.ok().and_then(Result::ok))
+        });
+        let mut census = Census::default();
+        for (id, digests) in answers.await {
+            if let Some(digests) = digests {
+                census.add(id, digests);
+            }
+        }
+        census
+    }
+}
+
+/// Does something with every node of the record that is not given up, several at once.
+async fn each<'a, T, F: Future<Output = T>>(record: &'a LayoutRecord, task: impl Fn(&'a LayoutNode) -> F) -> Vec<T> {
+    let nodes = record.nodes().into_iter().filter(|node| !is_given_up(record, node.id));
+    let tasks: Vec<F> = nodes.map(task).collect();
+    stream::iter(tasks).buffer_unordered(NODES_IN_FLIGHT).collect().await
+}

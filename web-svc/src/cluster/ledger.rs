@@ -1,0 +1,122 @@
+//! The bookkeeping of a running migration: kept in memory, written to its record at intervals.
+
+use std::{
+    collections::VecDeque,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use triton_api::PartitionId;
+
+use super::{
+    error::ClusterError,
+    migration::{ERRORS_MAX, MigrationRecord},
+    partition_set::PartitionSet,
+    rate::Rate,
+    records::Records,
+};
+use crate::{
+    journal::{Change, Expect, RecordKey},
+    store::Stored,
+};
+
+/// The time between two writes of the record while there is progress.
+pub(super) const WRITE_INTERVAL: Duration = Duration::from_millis(500);
+/// Attempts at writing the record while an admin changes it.
+const ATTEMPTS_MAX: usize = 8;
+
+/// What one process knows of the migration beyond its record.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    entries: Mutex<Entries>,
+}
+
+#[derive(Debug)]
+struct Entries {
+    done: PartitionSet,
+    bytes_done: u64,
+    errors: VecDeque<String>,
+    rate: Rate,
+}
+
+impl Ledger {
+    /// Goes on where the record says.
+    pub(super) fn of(record: &MigrationRecord) -> Self {
+        Self {
+            entries: Mutex::new(Entries {
+                done: record.done.clone(),
+                bytes_done: record.bytes_done,
+                errors: record.errors.iter().cloned().collect(),
+                rate: Rate::starting_at(Instant::now()),
+            }),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Entries> {
+        // Every entry is complete in itself, so that a panic in between leaves nothing half done.
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn copied(&self, bytes: u64) {
+        let mut entries = self.lock();
+        entries.bytes_done += bytes;
+        entries.rate.add(bytes);
+        metrics::counter!("triton_rebalance_bytes_total").increment(bytes);
+    }
+
+    pub(super) fn finished(&self, partition: PartitionId) {
+        self.lock().done.insert(partition);
+        metrics::counter!("triton_rebalance_partitions_total").increment(1);
+    }
+
+    pub(super) fn is_done(&self, partition: PartitionId) -> bool {
+        self.lock().done.contains(partition)
+    }
+
+    /// Notes what is going to be tried again; the same text twice in a row is one entry.
+    pub(super) fn failed(&self, text: String) {
+        tracing::warn!(reason = text, "a step of the migration failed and is tried again");
+        let mut entries = self.lock();
+        if entries.errors.back() == Some(&text) {
+            return;
+        }
+        if entries.errors.len() == ERRORS_MAX {
+            entries.errors.pop_front();
+        }
+        entries.errors.push_back(text);
+    }
+
+    /// The record with what is known here; everything that an admin decides stays as it is in the record.
+    fn applied_to(&self, record: &MigrationRecord) -> MigrationRecord {
+        let mut entries = self.lock();
+        MigrationRecord {
+            done: entries.done.clone(),
+            bytes_done: entries.bytes_done,
+            bytes_per_second: entries.rate.at(Instant::now()),
+            errors: entries.errors.iter().cloned().collect(),
+            ..record.clone()
+        }
+    }
+
+    /// Writes what is known here into the record; nothing where the record is not of this migration any more.
+    pub(super) async fn write(&self, records: &Records, of: &MigrationRecord) -> Result<(), ClusterError> {
+        for _ in 0..ATTEMPTS_MAX {
+            let Some(Stored { value: present, revision }) = records.migration().await? else { return Ok(()) };
+            let update = self.applied_to(&present);
+            if !is_same(&present, of) || update == present {
+                return Ok(());
+            }
+            let change = Change::new().put(RecordKey::migration(), Expect::At(revision), &update)?;
+            match records.commit(change).await {
+                Err(error) if error.is_conflict() => {}
+                other => return other,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether two records are of one migration in one phase.
+pub(super) fn is_same(one: &MigrationRecord, other: &MigrationRecord) -> bool {
+    (one.to, one.phase) == (other.to, other.phase)
+}

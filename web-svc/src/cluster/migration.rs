@@ -1,0 +1,201 @@
+//! The life of a change of layout, as transitions between records. Pure.
+//!
+//! ```text
+//!            apply                    commit                  finish
+//!  {A, -} ----------> {A, B} copying --------> {B, -} reclaim --------> {B', -} no migration record
+//!                        | abort
+//!                        v
+//!                     {B, A'} copying ---> as above
+//! ```
+//!
+//! Epochs only grow, since nodes tell older layouts from newer by them. Aborting is therefore a migration too: while B was
+//! written to, new content went to B's holders only, so that simply restoring A would lose it. The table of A comes back
+//! as A', with an epoch of its own; what B's holders received is copied, everything else is where it was.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use triton_api::{
+    Epoch, NodeId,
+    layout::{Layout, LayoutNode, LayoutRecord, NodeState},
+};
+use triton_placement::movement;
+
+use super::{partition_set::PartitionSet, plan::Proposal};
+
+/// Errors kept for the person who looks at a migration.
+pub const ERRORS_MAX: usize = 20;
+
+/// How far a migration has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MigrationPhase {
+    /// New holders copy; both epochs are read.
+    Copying,
+    /// The new epoch is committed; former holders give up their copies.
+    Reclaiming,
+}
+
+/// The record of a running migration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MigrationRecord {
+    /// The epoch that it leaves.
+    pub from: Epoch,
+    /// The epoch that it goes to.
+    pub to: Epoch,
+    /// How far it has come.
+    pub phase: MigrationPhase,
+    /// An admin holds it.
+    #[serde(default)]
+    pub paused: bool,
+    /// It takes back another migration.
+    #[serde(default)]
+    pub aborting: bool,
+    /// Partitions that get a new holder.
+    pub partitions_total: u32,
+    /// Partitions whose new holders have everything.
+    pub done: PartitionSet,
+    /// Payload bytes to copy, as planned.
+    pub bytes_total: u64,
+    /// Payload bytes copied.
+    pub bytes_done: u64,
+    /// The rate when this was written.
+    #[serde(default)]
+    pub bytes_per_second: u64,
+    /// What went wrong lately and is tried again, newest last.
+    #[serde(default)]
+    pub errors: Vec<String>,
+    /// Nodes that leave the cluster at the end.
+    #[serde(default)]
+    pub removals: Vec<NodeId>,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When the new epoch was committed: former holders keep their copies for a grace time from then on.
+    #[serde(default)]
+    pub committed_at: Option<Timestamp>,
+}
+
+impl MigrationRecord {
+    fn starting(record: &LayoutRecord, bytes_total: u64, removals: Vec<NodeId>, now: Timestamp) -> Self {
+        let target = record.write_layout();
+        let moves = movement(&record.current, target).partitions;
+        let partitions_total = moves.iter().filter(|change| !change.arriving.is_empty()).count();
+        Self {
+            from: record.current.epoch,
+            to: target.epoch,
+            phase: MigrationPhase::Copying,
+            paused: false,
+            aborting: false,
+            partitions_total: u32::try_from(partitions_total).unwrap_or(u32::MAX),
+            done: PartitionSet::default(),
+            bytes_total,
+            bytes_done: 0,
+            bytes_per_second: 0,
+            errors: Vec::new(),
+            removals,
+            started_at: now,
+            committed_at: None,
+        }
+    }
+}
+
+/// Begins the migration of a proposal.
+pub fn begin(proposal: Proposal, bytes_total: u64, now: Timestamp) -> (LayoutRecord, MigrationRecord) {
+    let record = LayoutRecord { current: proposal.current, next: Some(proposal.next) };
+    let migration = MigrationRecord::starting(&record, bytes_total, proposal.removals, now);
+    (record, migration)
+}
+
+/// Turns a migration back while it copies; `None` once the new epoch is committed and copies may be gone.
+pub fn reverse(
+    record: &LayoutRecord,
+    running: &MigrationRecord,
+    now: Timestamp,
+) -> Option<(LayoutRecord, MigrationRecord)> {
+    let abandoned = record.next.clone()?;
+    let mut restored = record.current.clone();
+    let newcomers = abandoned.nodes.iter().filter(|node| restored.node(node.id).is_none());
+    // They may hold the only copies of what was written meanwhile, so they stay until they are empty.
+    let newcomers: Vec<LayoutNode> =
+        newcomers.map(|node| LayoutNode { state: leaving(node.state), ..node.clone() }).collect();
+    let removals = newcomers.iter().map(|node| node.id).collect();
+    restored.nodes.extend(newcomers);
+    let restored = sealed(restored, abandoned.epoch.next());
+    let record = LayoutRecord { current: abandoned, next: Some(restored) };
+    let mut migration = MigrationRecord::starting(&record, 0, removals, now);
+    migration.aborting = !running.aborting;
+    Some((record, migration))
+}
+
+fn leaving(state: NodeState) -> NodeState {
+    if state == NodeState::Down { NodeState::Down } else { NodeState::Draining }
+}
+
+/// Commits the next epoch; `None` where there is none.
+pub fn commit(
+    record: &LayoutRecord,
+    running: &MigrationRecord,
+    now: Timestamp,
+) -> Option<(LayoutRecord, MigrationRecord)> {
+    let next = record.next.clone()?;
+    let migration = MigrationRecord {
+        phase: MigrationPhase::Reclaiming,
+        bytes_per_second: 0,
+        errors: Vec::new(),
+        committed_at: Some(now),
+        ..running.clone()
+    };
+    Some((LayoutRecord { current: next, next: None }, migration))
+}
+
+/// The layout without some nodes that hold nothing, at the epoch after it; `None` where no such node is in it.
+pub fn without(layout: &Layout, leaving: &[NodeId]) -> Option<Layout> {
+    let goes = |node: &LayoutNode| leaving.contains(&node.id) && layout.partitions_of(node.id) == 0;
+    let stays: Vec<bool> = layout.nodes.iter().map(|node| !goes(node)).collect();
+    if stays.iter().all(|stays| *stays) {
+        return None;
+    }
+    let mut positions = Vec::with_capacity(stays.len());
+    let mut next: u16 = 0;
+    for stays in &stays {
+        positions.push(next);
+        next += u16::from(*stays);
+    }
+    let moved = |position: &u16| positions.get(usize::from(*position)).copied().unwrap_or(*position);
+    let kept = layout.nodes.iter().zip(&stays).filter(|(_, stays)| **stays);
+    let smaller = Layout {
+        nodes: kept.map(|(node, _)| node.clone()).collect(),
+        table: layout.table.iter().map(|holders| holders.iter().map(moved).collect()).collect(),
+        ..layout.clone()
+    };
+    Some(sealed(smaller, layout.epoch.next()))
+}
+
+/// The record with some nodes at other addresses; `None` where nothing changes. Both epochs of a running migration get
+/// numbers that were never used, so that no number ever stands for two layouts.
+pub fn relocated(record: &LayoutRecord, addresses: &[(NodeId, triton_api::NodeUrl)]) -> Option<LayoutRecord> {
+    let mut record = record.clone();
+    let mut epoch = record.write_epoch();
+    let mut changed = false;
+    for layout in std::iter::once(&mut record.current).chain(record.next.as_mut()) {
+        for node in &mut layout.nodes {
+            if let Some((_, url)) = addresses.iter().find(|(id, url)| *id == node.id && *url != node.url) {
+                node.url = url.clone();
+                changed = true;
+            }
+        }
+    }
+    if !changed {
+        return None;
+    }
+    for layout in std::iter::once(&mut record.current).chain(record.next.as_mut()) {
+        epoch = epoch.next();
+        *layout = sealed(layout.clone(), epoch);
+    }
+    Some(record)
+}
+
+fn sealed(layout: Layout, epoch: Epoch) -> Layout {
+    let mut layout = Layout { epoch, ..layout };
+    layout.digest = triton_placement::digest(&layout);
+    layout
+}

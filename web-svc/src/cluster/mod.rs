@@ -1,0 +1,215 @@
+//! The cluster: which node holds what, how that changes while content is read and written, and how it heals.
+//!
+//! The layout, what is staged and how far a migration has come are records behind the journal, so that a restart goes on
+//! where the process before stopped. Pure decisions: [`staged`], [`plan`], [`migration`], `moves`, `fence`, `census`.
+//! Work: `migrate` runs a migration, `upkeep` repairs, `announce` tells the nodes the layout.
+//!
+//! A migration is safe at every step, because
+//! 1. writes of the older epoch end before anything is copied (`fence`): a node refuses them once it has learned the layout
+//!    record with the next epoch, and the nodes that have not learned it are too few to acknowledge a write;
+//! 2. new holders pull from every node that has something of a partition, and the commit waits for the last of them;
+//! 3. readers find everything on the former holders until a grace time after the commit;
+//! 4. nothing is deleted but by a release, before which a node asks every holder for the same hash.
+
+mod announce;
+pub mod census;
+pub mod control;
+pub mod error;
+mod fence;
+mod health;
+mod ledger;
+mod migrate;
+pub mod migration;
+mod mover;
+mod moves;
+mod overview;
+mod pace;
+pub mod partition_set;
+pub mod plan;
+mod rate;
+mod records;
+mod routes;
+#[cfg(test)]
+mod sample;
+mod settings;
+pub mod staged;
+mod start;
+mod upkeep;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use tokio::{sync::watch, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+use triton_api::{NodeUrl, client::Caller, layout::LayoutRecord};
+
+pub use error::{ClusterError, StartError};
+pub use routes::Workers;
+pub use settings::ClusterSettings;
+
+use self::{announce::Announcer, census::Census, health::HealthBoard, pace::Throttle, records::Records};
+use crate::{journal::Journal, ring::Ring, store::Store};
+
+/// The cluster, as this process sees and controls it. Cloning is cheap; all clones are one.
+#[derive(Clone)]
+pub struct Cluster {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    records: Records,
+    caller: Caller,
+    settings: ClusterSettings,
+    layout: watch::Sender<Arc<LayoutRecord>>,
+    health: HealthBoard,
+    announcer: Announcer,
+    throttle: Throttle,
+    leads: AtomicBool,
+}
+
+impl Cluster {
+    /// Reads the layout, or makes the first one of the nodes that answer at `nodes`: at the first start all of them have
+    /// to; later the record is the truth, and only known nodes with another address change it.
+    ///
+    /// # Errors
+    /// [`StartError`]; each is a sentence for a person.
+    pub async fn start(
+        journal: Arc<dyn Journal>,
+        store: Store,
+        caller: Caller,
+        settings: ClusterSettings,
+        nodes: &[NodeUrl],
+    ) -> Result<Self, StartError> {
+        let records = Records::new(journal, store);
+        let record = start::start(&records, &caller, &settings, nodes).await?;
+        if record.current.replicas != settings.replicas {
+            let (kept, wanted) = (record.current.replicas, settings.replicas);
+            tracing::warn!(
+                kept,
+                wanted,
+                "another number of replicas is wanted: it takes effect with `rebalance apply`"
+            );
+        }
+        let inner = Inner {
+            records,
+            layout: watch::Sender::new(Arc::new(record)),
+            health: HealthBoard::new(),
+            announcer: Announcer::new(caller.clone()),
+            throttle: Throttle::new(settings.pull_bytes_per_second),
+            leads: AtomicBool::new(false),
+            caller,
+            settings,
+        };
+        let cluster = Self { inner: Arc::new(inner) };
+        // A write would be refused, and a pull not understood, by a node that has never heard of the layout.
+        cluster.inner.announcer.announce(&cluster.present()).await;
+        cluster.probe().await;
+        Ok(cluster)
+    }
+
+    /// The layout record, whoever changes it.
+    pub fn layout(&self) -> watch::Receiver<Arc<LayoutRecord>> {
+        self.inner.layout.subscribe()
+    }
+
+    fn present(&self) -> Arc<LayoutRecord> {
+        Arc::clone(&self.inner.layout.borrow())
+    }
+
+    /// Follows the records and the nodes' health, and does what only a leader may: tells the nodes the layout, migrates,
+    /// repairs. Returns after `shutdown`; steps that nodes are at are then left to them, for each may be repeated.
+    pub async fn run(&self, ring: Ring, shutdown: CancellationToken) {
+        let mut duties = JoinSet::new();
+        let (follower, prober, teller, mover, healer) =
+            (self.clone(), self.clone(), self.clone(), self.clone(), self.clone());
+        let token = || shutdown.clone();
+        let (a, b, c, d, e) = (token(), token(), token(), token(), token());
+        duties.spawn(async move { follower.follow(&a).await });
+        duties.spawn(async move { prober.watch_health(&b).await });
+        duties.spawn(async move { teller.tell(&c).await });
+        duties.spawn(async move { mover.migrate(&d).await });
+        duties.spawn(async move { healer.upkeep(&ring, &e).await });
+        self.inner.leads.store(true, Ordering::Relaxed);
+        while let Some(ended) = duties.join_next().await {
+            if let Err(error) = ended {
+                // The process goes on serving what there is; a supervisor sees the metric and the log.
+                tracing::error!(%error, "a duty of the cluster ended with a panic");
+                metrics::counter!("triton_cluster_duties_lost_total").increment(1);
+            }
+        }
+        self.inner.leads.store(false, Ordering::Relaxed);
+    }
+
+    /// Keeps [`Self::layout`] up to date with what any process commits.
+    async fn follow(&self, shutdown: &CancellationToken) {
+        let mut changes = self.inner.records.changes();
+        loop {
+            if let Err(error) = self.refresh().await {
+                tracing::error!(%error, "the layout cannot be read");
+            }
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = changes.next() => {}
+            }
+        }
+    }
+
+    /// Reads the layout record and passes it on.
+    async fn refresh(&self) -> Result<(), ClusterError> {
+        let record = self.inner.records.layout().await?.ok_or(ClusterError::NoLayout)?.value;
+        self.inner.layout.send_if_modified(|known| {
+            // A look that began before a commit may end after another one that saw it: layouts never go back.
+            let is_newer = rank(&record) > rank(known);
+            if is_newer {
+                *known = Arc::new(record);
+            }
+            is_newer
+        });
+        Ok(())
+    }
+
+    async fn watch_health(&self, shutdown: &CancellationToken) {
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = tokio::time::sleep(self.inner.settings.probe_interval) => {}
+            }
+            self.probe().await;
+        }
+    }
+
+    async fn probe(&self) {
+        let record = self.present();
+        let answers = self.inner.announcer.probe_all(&record).await;
+        self.inner.health.note(&record, answers);
+        overview::count_degraded(&record, &self.inner.health);
+    }
+
+    /// Tells every node the layout as soon as it changes, and nodes that come back as soon as they answer.
+    async fn tell(&self, shutdown: &CancellationToken) {
+        let mut layout = self.layout();
+        let mut health = self.inner.health.subscribe();
+        loop {
+            let record = Arc::clone(&layout.borrow_and_update());
+            health.mark_unchanged();
+            self.inner.announcer.announce(&record).await;
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                _ = layout.changed() => {}
+                _ = health.changed() => {}
+            }
+        }
+    }
+
+    /// What each node that is up has of every partition.
+    async fn census(&self, record: &LayoutRecord) -> Census {
+        self.inner.announcer.census(record, &self.inner.health).await
+    }
+}
+
+/// The order of layout records, which is the nodes', too.
+fn rank(record: &LayoutRecord) -> (triton_api::Epoch, triton_api::Epoch) {
+    (record.write_epoch(), record.current.epoch)
+}

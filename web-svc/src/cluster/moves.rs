@@ -1,0 +1,95 @@
+//! Which node has to pull which partition from whom. Pure.
+
+use std::collections::BTreeSet;
+
+use triton_api::{
+    NodeId, PartitionId,
+    layout::{Layout, LayoutRecord},
+};
+use triton_placement::movement;
+
+use super::{census::Census, fence};
+
+/// What one node has to pull.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Pull {
+    /// The node that pulls.
+    pub(super) to: NodeId,
+    /// Nodes to pull from: one of each group, whose nodes have the same.
+    pub(super) sources: Vec<Vec<NodeId>>,
+}
+
+/// The work on one partition: first the pulls, then the releases.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Task {
+    pub(super) partition: PartitionId,
+    pub(super) pulls: Vec<Pull>,
+    pub(super) releases: Vec<NodeId>,
+}
+
+/// The partitions of a migration that can be worked on, and why the others have to wait.
+#[derive(Debug, Default)]
+pub(super) struct Round {
+    pub(super) tasks: Vec<Task>,
+    /// Reasons, each once.
+    pub(super) waits: BTreeSet<String>,
+}
+
+/// The partitions that get a new holder, except those that `skip` names. A partition whose new holders lack nothing is a
+/// task without pulls.
+pub(super) fn round(record: &LayoutRecord, census: &Census, skip: impl Fn(PartitionId) -> bool) -> Round {
+    let mut round = Round::default();
+    let answering: BTreeSet<NodeId> = census.nodes().collect();
+    let moves = movement(&record.current, record.write_layout()).partitions;
+    for change in moves.into_iter().filter(|change| !change.arriving.is_empty() && !skip(change.partition)) {
+        let partition = change.partition;
+        let absent: Vec<NodeId> = change.arriving.iter().copied().filter(|id| !census.answered(*id)).collect();
+        for id in &absent {
+            round.waits.insert(format!("waiting for node {id}, which is to receive content"));
+        }
+        if !fence::is_safe(record, partition, &answering) {
+            let silent = fence::silent(record, &answering).map(|node| node.id.to_string());
+            let silent = silent.collect::<Vec<_>>().join(" or ");
+            round.waits.insert(format!("waiting for node {silent}, which may have the only copy of something"));
+        } else if absent.is_empty() {
+            let pulls = change.arriving.into_iter().map(|to| Pull { to, sources: census.sources(partition, to) });
+            let pulls = pulls.filter(|pull| !pull.sources.is_empty()).collect();
+            round.tasks.push(Task { partition, pulls, releases: Vec::new() });
+        }
+    }
+    round
+}
+
+/// Partitions whose holders change between the epochs of the record.
+pub(super) fn in_motion(record: &LayoutRecord) -> BTreeSet<PartitionId> {
+    movement(&record.current, record.write_layout()).partitions.into_iter().map(|change| change.partition).collect()
+}
+
+/// What repair has to do so that the holders of each partition have the same and nobody else has any of it.
+///
+/// A node that has a copy and is no holder gives it up only after every holder could look whether it lacks something.
+pub(super) fn sweep(layout: &Layout, census: &Census) -> Vec<Task> {
+    census.partitions().into_iter().filter_map(|partition| sweep_partition(layout, census, partition)).collect()
+}
+
+/// The part of a sweep that empties nodes which are no holders.
+pub(super) fn reclaim(layout: &Layout, census: &Census) -> Vec<Task> {
+    sweep(layout, census).into_iter().filter(|task| !task.releases.is_empty()).collect()
+}
+
+fn sweep_partition(layout: &Layout, census: &Census, partition: PartitionId) -> Option<Task> {
+    let holders: Vec<NodeId> = layout.holders(partition).map(|node| node.id).collect();
+    let strays = census.with_blobs(partition).filter(|id| !holders.contains(id));
+    let all_answer = holders.iter().all(|holder| census.answered(*holder));
+    let releases: Vec<NodeId> = if all_answer { strays.collect() } else { Vec::new() };
+    let pulls = holders.iter().filter(|holder| census.answered(**holder)).map(|holder| {
+        let mut sources = census.sources(partition, *holder);
+        // A former holder that remembers nothing but deletes has nothing to give: the holders remember them, too.
+        sources.retain(|group| {
+            group.iter().any(|id| holders.contains(id) || census.digest(*id, partition).is_some_and(|d| d.blobs > 0))
+        });
+        Pull { to: *holder, sources }
+    });
+    let pulls: Vec<Pull> = pulls.filter(|pull| !pull.sources.is_empty()).collect();
+    (!pulls.is_empty() || !releases.is_empty()).then_some(Task { partition, pulls, releases })
+}

@@ -1,0 +1,128 @@
+//! The cluster as the API shows it. Pure, given the records and what the nodes said.
+
+use triton_api::{
+    cluster::{self, Node, NodeHealth, Worker},
+    layout::{LayoutNode, LayoutRecord, NodeState},
+    rebalance::{Rebalance, RebalancePhase},
+};
+
+use super::{health::HealthBoard, migration::MigrationPhase, plan::count, rate::eta_seconds, records::State};
+
+/// How the migration stands.
+pub(super) fn rebalance(state: &State) -> Rebalance {
+    let record = &state.layout.value;
+    let staged = state.staged().in_words(record.write_layout());
+    let Some(migration) = state.migration() else {
+        return Rebalance {
+            phase: RebalancePhase::Stable,
+            epoch: record.current.epoch,
+            partitions_done: 0,
+            partitions_total: 0,
+            bytes_done: 0,
+            bytes_total: 0,
+            bytes_per_second: 0,
+            eta_seconds: None,
+            errors: Vec::new(),
+            staged,
+        };
+    };
+    let left = migration.bytes_total.saturating_sub(migration.bytes_done);
+    let copies = migration.phase == MigrationPhase::Copying && !migration.paused;
+    Rebalance {
+        phase: phase(state),
+        epoch: record.current.epoch,
+        partitions_done: migration.done.len(),
+        partitions_total: migration.partitions_total,
+        bytes_done: migration.bytes_done,
+        bytes_total: migration.bytes_total,
+        bytes_per_second: migration.bytes_per_second,
+        eta_seconds: eta_seconds(left, migration.bytes_per_second).filter(|_| copies),
+        errors: migration.errors.clone(),
+        staged,
+    }
+}
+
+fn phase(state: &State) -> RebalancePhase {
+    match state.migration() {
+        None => RebalancePhase::Stable,
+        Some(migration) if migration.paused => RebalancePhase::Paused,
+        Some(_) => RebalancePhase::Migrating,
+    }
+}
+
+/// Every node of the layout, then those that are staged to be added.
+pub(super) fn nodes(state: &State, health: &HealthBoard) -> Vec<Node> {
+    let record = &state.layout.value;
+    let staged = state.staged();
+    let present = record.nodes().into_iter().map(|node| (staged.wanted(record.write_layout(), node.id), node));
+    let mut nodes: Vec<Node> = present
+        .map(|(wanted, node)| Node {
+            staged: staged.entry(node.id).is_some(),
+            ..node_of(record, &LayoutNode { url: node.url.clone(), ..wanted.unwrap_or_else(|| node.clone()) }, health)
+        })
+        .collect();
+    let added = staged.nodes.iter().filter(|staged| record.node(staged.node.id).is_none());
+    nodes.extend(added.map(|added| Node { staged: true, ..node_of(record, &added.node, health) }));
+    nodes
+}
+
+fn node_of(record: &LayoutRecord, node: &LayoutNode, board: &HealthBoard) -> Node {
+    let health = board.health(node);
+    let info = board.of(node).info.filter(|_| health != NodeHealth::Down);
+    Node {
+        id: node.id,
+        url: node.url.clone(),
+        zone: node.zone.clone(),
+        weight: node.weight,
+        state: node.state,
+        health,
+        used_bytes: info.as_ref().map_or(0, |info| info.used_bytes),
+        capacity_bytes: info.as_ref().map_or(0, |info| info.capacity_bytes),
+        blobs: info.as_ref().map_or(0, |info| info.blobs),
+        partitions: count(record.current.partitions_of(node.id)),
+        staged: false,
+    }
+}
+
+/// The cluster at a glance.
+pub(super) fn cluster(
+    state: &State,
+    health: &HealthBoard,
+    leader: Option<String>,
+    workers: Vec<Worker>,
+) -> cluster::Cluster {
+    let record = &state.layout.value;
+    let nodes = nodes(state, health);
+    cluster::Cluster {
+        epoch: record.current.epoch,
+        phase: phase(state),
+        replicas_wanted: record.write_layout().replicas,
+        replicas_effective: count(effective_replicas(record)).try_into().unwrap_or(u8::MAX),
+        partitions: count(record.current.table.len()),
+        balance: triton_placement::balance(&record.current),
+        partitions_degraded: partitions_degraded(record, health),
+        used_bytes: nodes.iter().map(|node| node.used_bytes).sum(),
+        capacity_bytes: nodes.iter().map(|node| node.capacity_bytes).sum(),
+        leader,
+        nodes,
+        workers,
+    }
+}
+
+fn effective_replicas(record: &LayoutRecord) -> usize {
+    let active = record.current.nodes.iter().filter(|node| node.state == NodeState::Active).count();
+    active.min(usize::from(record.current.replicas))
+}
+
+/// Partitions with fewer replicas on nodes that answer than there should be.
+fn partitions_degraded(record: &LayoutRecord, health: &HealthBoard) -> u32 {
+    let wanted = effective_replicas(record);
+    let nodes = &record.current.nodes;
+    let up: Vec<bool> = nodes.iter().map(|node| health.health(node) == NodeHealth::Up).collect();
+    let answering = |holders: &&Vec<u16>| holders.iter().filter(|at| up.get(usize::from(**at)) == Some(&true)).count();
+    count(record.current.table.iter().filter(|holders| answering(holders) < wanted).count())
+}
+
+pub(super) fn count_degraded(record: &LayoutRecord, health: &HealthBoard) {
+    metrics::gauge!("triton_cluster_partitions_degraded").set(f64::from(partitions_degraded(record, health)));
+}

@@ -1,0 +1,265 @@
+//! The admin API of the cluster.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::State,
+    http::{HeaderValue, StatusCode, header::LOCATION},
+    response::{IntoResponse, Response},
+};
+use futures_util::future::BoxFuture;
+use triton_api::{
+    NodeId, Page, Problem,
+    cluster::{self, NewNode, Node, NodeChange, RemoveNode, Worker, route},
+    rebalance::{ApplyRequest, Rebalance, RebalancePlan},
+};
+use triton_kit::{
+    ApiError,
+    extract::{Json, Path, Query},
+};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    Cluster,
+    control::{Application, Removal},
+    error::ClusterError,
+    overview,
+};
+
+/// Lists the processes that transcode; whoever knows them supplies it.
+pub type Workers = Arc<dyn Fn() -> BoxFuture<'static, Vec<Worker>> + Send + Sync>;
+
+#[derive(Clone)]
+struct Admin {
+    cluster: Cluster,
+    workers: Workers,
+}
+
+impl Cluster {
+    /// The routes of nodes and migrations, with their documents (tag `cluster`).
+    pub fn routes<S: Clone + Send + Sync + 'static>(&self, workers: Workers) -> OpenApiRouter<S> {
+        OpenApiRouter::new()
+            .routes(routes!(show_cluster))
+            .routes(routes!(list_nodes, add_node))
+            .routes(routes!(change_node, remove_node))
+            .routes(routes!(drain_node))
+            .routes(routes!(show_rebalance))
+            .routes(routes!(plan_rebalance))
+            .routes(routes!(apply_rebalance))
+            .routes(routes!(pause_rebalance))
+            .routes(routes!(resume_rebalance))
+            .routes(routes!(abort_rebalance))
+            .with_state(Admin { cluster: self.clone(), workers })
+    }
+
+    async fn show_node(&self, id: NodeId) -> Result<Json<Node>, ClusterError> {
+        let state = self.inner.records.state().await?;
+        let nodes = overview::nodes(&state, &self.inner.health);
+        nodes.into_iter().find(|node| node.id == id).map(Json).ok_or(ClusterError::UnknownNode(id))
+    }
+
+    async fn show_rebalance(&self) -> Result<Json<Rebalance>, ClusterError> {
+        Ok(Json(overview::rebalance(&self.inner.records.state().await?)))
+    }
+}
+
+/// Everything about the cluster at a glance.
+#[utoipa::path(
+    get, path = route::CLUSTER, tag = "cluster", operation_id = "showCluster",
+    responses((status = 200, description = "Nodes, layout, health, capacity, balance, leader, workers.",
+               body = cluster::Cluster))
+)]
+async fn show_cluster(State(Admin { cluster, workers }): State<Admin>) -> Result<Json<cluster::Cluster>, ApiError> {
+    let state = cluster.inner.records.state().await.map_err(ClusterError::from)?;
+    let leads = cluster.inner.leads.load(std::sync::atomic::Ordering::Relaxed);
+    let leader = leads.then(|| cluster.inner.settings.process_id.clone());
+    Ok(Json(overview::cluster(&state, &cluster.inner.health, leader, workers().await)))
+}
+
+/// The storage nodes, with what is staged for them.
+#[utoipa::path(
+    get, path = route::NODES, tag = "cluster", operation_id = "listNodes",
+    responses((status = 200, description = "All nodes; there is never a second page.", body = Page<Node>))
+)]
+async fn list_nodes(State(Admin { cluster, .. }): State<Admin>) -> Result<Json<Page<Node>>, ApiError> {
+    let state = cluster.inner.records.state().await?;
+    Ok(Json(Page { items: overview::nodes(&state, &cluster.inner.health), next_cursor: None }))
+}
+
+/// Stage a new node.
+///
+/// The node must answer; its id is asked there. Nothing moves before `rebalance/apply`.
+#[utoipa::path(
+    post, path = route::NODES, tag = "cluster", operation_id = "addNode", request_body = NewNode,
+    responses(
+        (status = 202, description = "Staged.", body = Node,
+         headers(("location" = String, description = "The node's path."))),
+        (status = 409, description = "It is part of the cluster already, or of another one.",
+         body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "No node answers there, or a value is out of range.",
+         body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn add_node(State(Admin { cluster, .. }): State<Admin>, Json(new): Json<NewNode>) -> Result<Response, ApiError> {
+    let id = cluster.add_node(new).await?;
+    let mut response = (StatusCode::ACCEPTED, cluster.show_node(id).await?).into_response();
+    if let Ok(path) = HeaderValue::from_str(&route::NODE.replace("{node_id}", &id.to_string())) {
+        response.headers_mut().insert(LOCATION, path);
+    }
+    Ok(response)
+}
+
+/// Stage another weight or zone of a node.
+#[utoipa::path(
+    patch, path = route::NODE, tag = "cluster", operation_id = "changeNode", request_body = NodeChange,
+    params(("node_id" = NodeId, Path, description = "The node.")),
+    responses(
+        (status = 202, description = "Staged.", body = Node),
+        (status = 404, description = "There is no such node.",
+         body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn change_node(
+    State(Admin { cluster, .. }): State<Admin>,
+    Path(id): Path<NodeId>,
+    Json(change): Json<NodeChange>,
+) -> Result<(StatusCode, Json<Node>), ApiError> {
+    cluster.change_node(id, change).await?;
+    Ok((StatusCode::ACCEPTED, cluster.show_node(id).await?))
+}
+
+/// Remove a node that holds nothing, or stage the removal of one that does.
+///
+/// With `force` nothing is read from it: its replicas are made anew from the other holders.
+#[utoipa::path(
+    delete, path = route::NODE, tag = "cluster", operation_id = "removeNode",
+    params(("node_id" = NodeId, Path, description = "The node."), RemoveNode),
+    responses(
+        (status = 202, description = "Staged: it leaves when the next migration has emptied it.", body = Node),
+        (status = 204, description = "Gone."),
+        (status = 404, description = "There is no such node.",
+         body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "Too few nodes would remain, or nobody knows whether it is empty.",
+         body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn remove_node(
+    State(Admin { cluster, .. }): State<Admin>,
+    Path(id): Path<NodeId>,
+    Query(RemoveNode { force }): Query<RemoveNode>,
+) -> Result<Response, ApiError> {
+    match cluster.remove_node(id, force).await? {
+        Removal::Done => Ok(StatusCode::NO_CONTENT.into_response()),
+        Removal::Staged => Ok((StatusCode::ACCEPTED, cluster.show_node(id).await?).into_response()),
+    }
+}
+
+/// Stage the draining of a node: it gives up everything it holds, and stays.
+#[utoipa::path(
+    post, path = route::DRAIN, tag = "cluster", operation_id = "drainNode",
+    params(("node_id" = NodeId, Path, description = "The node.")),
+    responses(
+        (status = 202, description = "Staged.", body = Node),
+        (status = 404, description = "There is no such node.",
+         body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "Too few nodes would remain.",
+         body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn drain_node(
+    State(Admin { cluster, .. }): State<Admin>,
+    Path(id): Path<NodeId>,
+) -> Result<(StatusCode, Json<Node>), ApiError> {
+    cluster.drain_node(id).await?;
+    Ok((StatusCode::ACCEPTED, cluster.show_node(id).await?))
+}
+
+/// How the migration stands.
+#[utoipa::path(
+    get, path = route::REBALANCE, tag = "cluster", operation_id = "showRebalance",
+    responses((status = 200, description = "Phase, progress, rate, errors, what is staged.", body = Rebalance))
+)]
+async fn show_rebalance(State(Admin { cluster, .. }): State<Admin>) -> Result<Json<Rebalance>, ApiError> {
+    Ok(cluster.show_rebalance().await?)
+}
+
+/// What applying the staged changes would move.
+#[utoipa::path(
+    post, path = route::REBALANCE_PLAN, tag = "cluster", operation_id = "planRebalance",
+    responses(
+        (status = 200, description = "The plan; `changes` is empty where nothing is staged.", body = RebalancePlan),
+        (status = 409, description = "The staged changes cannot be done any more.",
+         body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn plan_rebalance(State(Admin { cluster, .. }): State<Admin>) -> Result<Json<RebalancePlan>, ApiError> {
+    Ok(Json(cluster.plan().await?))
+}
+
+/// Begin the migration to what is staged.
+#[utoipa::path(
+    post, path = route::REBALANCE_APPLY, tag = "cluster", operation_id = "applyRebalance",
+    request_body = Option<ApplyRequest>,
+    responses(
+        (status = 200, description = "Nothing is staged: nothing to do.", body = Rebalance),
+        (status = 202, description = "Begun.", body = Rebalance),
+        (status = 409, description = "A migration runs already, or the change cannot be done.",
+         body = Problem, content_type = "application/problem+json"),
+        (status = 412, description = "The committed epoch is another one.",
+         body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn apply_rebalance(
+    State(Admin { cluster, .. }): State<Admin>,
+    request: Option<Json<ApplyRequest>>,
+) -> Result<(StatusCode, Json<Rebalance>), ApiError> {
+    let epoch = request.and_then(|Json(request)| request.epoch);
+    let status = match cluster.apply(epoch).await? {
+        Application::Begun => StatusCode::ACCEPTED,
+        Application::NothingToDo => StatusCode::OK,
+    };
+    Ok((status, cluster.show_rebalance().await?))
+}
+
+/// Hold the migration; what is on its way ends its step.
+#[utoipa::path(
+    post, path = route::REBALANCE_PAUSE, tag = "cluster", operation_id = "pauseRebalance",
+    responses(
+        (status = 200, description = "Held.", body = Rebalance),
+        (status = 409, description = "No migration runs.", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn pause_rebalance(State(Admin { cluster, .. }): State<Admin>) -> Result<Json<Rebalance>, ApiError> {
+    cluster.hold(true).await?;
+    Ok(cluster.show_rebalance().await?)
+}
+
+/// Go on with the migration.
+#[utoipa::path(
+    post, path = route::REBALANCE_RESUME, tag = "cluster", operation_id = "resumeRebalance",
+    responses(
+        (status = 200, description = "It goes on.", body = Rebalance),
+        (status = 409, description = "No migration runs.", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn resume_rebalance(State(Admin { cluster, .. }): State<Admin>) -> Result<Json<Rebalance>, ApiError> {
+    cluster.hold(false).await?;
+    Ok(cluster.show_rebalance().await?)
+}
+
+/// Turn the migration back, or drop what is staged where none runs.
+///
+/// Turning back is a migration, too: what was written meanwhile has to come along. It is refused once the new epoch is
+/// committed.
+#[utoipa::path(
+    post, path = route::REBALANCE_ABORT, tag = "cluster", operation_id = "abortRebalance",
+    responses(
+        (status = 200, description = "The present state.", body = Rebalance),
+        (status = 409, description = "The new epoch is committed already.",
+         body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn abort_rebalance(State(Admin { cluster, .. }): State<Admin>) -> Result<Json<Rebalance>, ApiError> {
+    cluster.abort().await?;
+    Ok(cluster.show_rebalance().await?)
+}

@@ -1,0 +1,22 @@
+//! Layouts for the unit tests of this module.
+
+use triton_api::{
+    NodeId,
+    layout::{Layout, LayoutNode, NodeState},
+};
+
+/// Node number `n`.
+pub(super) fn node(n: u16) -> LayoutNode {
+    LayoutNode {
+        id: NodeId::from_u128(u128::from(n)),
+        url: format!("http://node-{n}:8090").parse().unwrap(),
+        zone: "default".to_owned(),
+        weight: 100,
+        state: NodeState::Active,
+    }
+}
+
+/// The first layout of the nodes 1 to `nodes`.
+pub(super) fn layout_of(nodes: u16, replicas: u8) -> Layout {
+    triton_placement::layout::first((1..=nodes).map(node).collect(), replicas).unwrap()
+}

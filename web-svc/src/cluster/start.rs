@@ -1,0 +1,139 @@
+//! The first layout of a new installation, and corrected addresses at later starts.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::time::{Instant, timeout_at};
+use triton_api::{
+    NodeId, NodeUrl,
+    client::{Caller, ClientError, NodeClient},
+    layout::{LayoutNode, LayoutRecord, NodeState},
+    storage::NodeInfo,
+};
+
+use super::{
+    error::StartError,
+    migration::{self, MigrationRecord},
+    records::Records,
+    settings::ClusterSettings,
+    staged::{WEIGHT_DEFAULT, ZONE_DEFAULT},
+};
+use crate::{
+    journal::{Change, Expect, JournalError, RecordKey},
+    store::Stored,
+};
+
+/// The pause between two questions to a node that does not answer yet.
+const ASK_INTERVAL: Duration = Duration::from_millis(100);
+/// The longest wait for configured nodes when the layout is there already: they may well be down.
+const KNOWN_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The layout record: made of the configured nodes at the first start, the truth at every later one.
+pub(super) async fn start(
+    records: &Records,
+    caller: &Caller,
+    settings: &ClusterSettings,
+    nodes: &[NodeUrl],
+) -> Result<LayoutRecord, StartError> {
+    if let Some(known) = records.layout().await? {
+        return adopt(records, caller, known, nodes).await;
+    }
+    let record = found(caller, settings, nodes).await?;
+    let change = Change::new().put(RecordKey::layout(), Expect::Absent, &record)?;
+    match records.journal().commit(change).await {
+        Ok(_) => {
+            tracing::info!(
+                nodes = record.current.nodes.len(),
+                replicas = record.current.replicas,
+                "a new cluster begins"
+            );
+            Ok(record)
+        }
+        // Another process was faster: its record is the truth.
+        Err(JournalError::Conflict { .. }) => match records.layout().await? {
+            Some(known) => Ok(known.value),
+            None => Ok(record),
+        },
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn found(caller: &Caller, settings: &ClusterSettings, urls: &[NodeUrl]) -> Result<LayoutRecord, StartError> {
+    if urls.is_empty() {
+        return Err(StartError::NoNodes);
+    }
+    let deadline = Instant::now() + settings.bootstrap_timeout;
+    let mut nodes = Vec::with_capacity(urls.len());
+    for (url, answer) in urls.iter().zip(ask(caller, urls, deadline).await) {
+        let info = answer.map_err(|source| StartError::NoAnswer { url: url.clone(), source })?;
+        if let Some(epoch) = info.epoch {
+            return Err(StartError::Taken { url: url.clone(), epoch });
+        }
+        let zone = ZONE_DEFAULT.to_owned();
+        nodes.push(LayoutNode {
+            id: info.id,
+            url: url.clone(),
+            zone,
+            weight: WEIGHT_DEFAULT,
+            state: NodeState::Active,
+        });
+    }
+    Ok(LayoutRecord { current: triton_placement::layout::first(nodes, settings.replicas)?, next: None })
+}
+
+/// Asks all at once, each until it answers or the deadline passes.
+async fn ask(caller: &Caller, urls: &[NodeUrl], deadline: Instant) -> Vec<Result<NodeInfo, ClientError>> {
+    let ask_one = |url: &NodeUrl| {
+        let client = NodeClient::new(caller.clone(), url.clone());
+        let url = url.to_string();
+        async move {
+            let mut last = ClientError::Timeout { url };
+            while Instant::now() < deadline {
+                match timeout_at(deadline, client.info()).await {
+                    Ok(Ok(info)) => return Ok(info),
+                    Ok(Err(error)) => last = error,
+                    Err(_) => break,
+                }
+                tokio::time::sleep(ASK_INTERVAL).await;
+            }
+            Err(last)
+        }
+    };
+    join_all(urls.iter().map(ask_one)).await
+}
+
+/// Takes the record as it is, but for known nodes that answer at another address now, such as an embedded node whose port
+/// was changed.
+async fn adopt(
+    records: &Records,
+    caller: &Caller,
+    known: Stored<LayoutRecord>,
+    urls: &[NodeUrl],
+) -> Result<LayoutRecord, StartError> {
+    let mut moved: Vec<(NodeId, NodeUrl)> = Vec::new();
+    for (url, answer) in urls.iter().zip(ask(caller, urls, Instant::now() + KNOWN_TIMEOUT).await) {
+        match answer.map(|info| (info.id, known.value.node(info.id))) {
+            Ok((id, Some(node))) if node.url != *url => moved.push((id, url.clone())),
+            Ok((_, Some(_))) => {}
+            Ok((id, None)) => {
+                tracing::warn!(node.id = %id, %url, "a configured node is not part of the cluster: add it with `node add`");
+            }
+            Err(error) => tracing::warn!(%url, %error, "a configured node does not answer"),
+        }
+    }
+    let Some(record) = migration::relocated(&known.value, &moved) else { return Ok(known.value) };
+    for (id, url) in &moved {
+        tracing::warn!(node.id = %id, %url, epoch = %record.write_epoch(), "a node has another address: the layout follows");
+    }
+    let change = Change::new().put(RecordKey::layout(), Expect::At(known.revision), &record)?;
+    let change = match records.migration().await? {
+        Some(Stored { value, revision }) => {
+            let to = record.write_epoch();
+            let migration = MigrationRecord { from: record.current.epoch, to, ..value };
+            change.put(RecordKey::migration(), Expect::At(revision), &migration)?
+        }
+        None => change,
+    };
+    records.journal().commit(change).await?;
+    Ok(record)
+}

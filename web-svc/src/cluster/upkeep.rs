@@ -1,0 +1,198 @@
+//! The leader's repair: every holder of a partition ends with the same content, and nobody else keeps any.
+
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{task::JoinSet, time::Instant};
+use tokio_util::sync::CancellationToken;
+use triton_api::{PartitionId, layout::LayoutRecord};
+
+use super::{
+    Cluster,
+    error::ClusterError,
+    fence::is_given_up,
+    migration::MigrationPhase,
+    mover::MoveError,
+    moves::{self, Task},
+    plan::count,
+};
+use crate::ring::Ring;
+
+/// Partitions that are repaired at once.
+const PARTITIONS_IN_FLIGHT: usize = 2;
+/// The shortest time between two sweeps, however often the ring reports something.
+const SWEEP_INTERVAL_MIN: Duration = Duration::from_secs(1);
+/// Errors that a report keeps.
+const ERRORS_MAX: usize = 5;
+
+/// What repairing some partitions came to.
+#[derive(Debug, Default)]
+pub(super) struct RepairReport {
+    pub(super) bytes_copied: u64,
+    pub(super) blobs_released: u64,
+    pub(super) failed: BTreeSet<PartitionId>,
+    pub(super) errors: Vec<String>,
+}
+
+/// What a sweep found.
+#[derive(Debug, Default)]
+struct Swept {
+    /// Partitions whose nodes did not have what they should.
+    unequal: BTreeSet<PartitionId>,
+    /// Those of them that were not repaired, and those that move.
+    unsettled: BTreeSet<PartitionId>,
+    /// Whether every node answered.
+    complete: bool,
+}
+
+impl Swept {
+    /// Whether the partition has nothing to repair any more: who does not answer may lack something.
+    fn is_settled(&self, partition: PartitionId) -> bool {
+        self.complete && !self.unsettled.contains(&partition)
+    }
+}
+
+impl Cluster {
+    /// Sweeps at intervals, and as soon as the ring reports partitions that lack a copy.
+    pub(super) async fn upkeep(&self, ring: &Ring, shutdown: &CancellationToken) {
+        let mut unequal = BTreeSet::new();
+        let mut unrepaired = false;
+        loop {
+            let earliest = Instant::now() + SWEEP_INTERVAL_MIN;
+            // All branches are cancel safe: `wait_degraded` takes nothing. What could not be repaired just now is not
+            // worth a hurry, as it mostly waits for a node.
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = tokio::time::sleep(self.inner.settings.repair_interval) => {}
+                () = ring.wait_degraded(), if !unrepaired => {}
+            }
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = tokio::time::sleep_until(earliest) => {}
+            }
+            let reported = ring.take_degraded();
+            let hurry = reported.iter().map(|degraded| degraded.partition).collect();
+            let swept = self.sweep(&unequal, &hurry, shutdown).await;
+            let swept = swept.unwrap_or_else(|error| {
+                tracing::error!(%error, "the nodes cannot be compared for now");
+                Swept::default()
+            });
+            let left: Vec<_> = reported.into_iter().filter(|degraded| !swept.is_settled(degraded.partition)).collect();
+            unrepaired = !left.is_empty();
+            left.into_iter().for_each(|degraded| ring.return_degraded(degraded));
+            unequal = swept.unequal;
+        }
+    }
+
+    /// Compares the nodes and repairs what was unequal the last time, too, or what is in a hurry: a difference that is
+    /// seen once may be a write that is on its way.
+    async fn sweep(
+        &self,
+        before: &BTreeSet<PartitionId>,
+        hurry: &BTreeSet<PartitionId>,
+        shutdown: &CancellationToken,
+    ) -> Result<Swept, ClusterError> {
+        let state = self.inner.records.state().await?;
+        if state.migration().is_some_and(|migration| migration.phase == MigrationPhase::Reclaiming) {
+            return Ok(Swept::default());
+        }
+        let record = &state.layout.value;
+        let census = self.census(record).await;
+        let moving = moves::in_motion(record);
+        let mut tasks = moves::sweep(&record.current, &census);
+        tasks.retain(|task| !moving.contains(&task.partition));
+        let unequal: BTreeSet<PartitionId> = tasks.iter().map(|task| task.partition).collect();
+        metrics::gauge!("triton_cluster_partitions_unequal").set(f64::from(count(unequal.len())));
+        tasks.retain(|task| before.contains(&task.partition) || hurry.contains(&task.partition));
+        let mut unsettled: BTreeSet<PartitionId> = moving.into_iter().chain(unequal.iter().copied()).collect();
+        for task in &tasks {
+            unsettled.remove(&task.partition);
+        }
+        let report = self.repair(record, tasks, shutdown).await;
+        for error in &report.errors {
+            tracing::warn!(reason = error, "a repair failed and is tried again");
+        }
+        unsettled.extend(report.failed);
+        let complete = record.nodes().iter().all(|node| is_given_up(record, node.id) || census.answered(node.id));
+        Ok(Swept { unequal, unsettled, complete })
+    }
+
+    /// Works on the tasks, a few at once, until they are done, failed or held.
+    pub(super) async fn repair(
+        &self,
+        record: &LayoutRecord,
+        tasks: Vec<Task>,
+        hold: &CancellationToken,
+    ) -> RepairReport {
+        let record = Arc::new(record.clone());
+        let mut report = RepairReport::default();
+        let mut queue = tasks.into_iter();
+        let mut running = JoinSet::new();
+        loop {
+            while running.len() < PARTITIONS_IN_FLIGHT && !hold.is_cancelled() {
+                let Some(task) = queue.next() else { break };
+                let (cluster, record, hold) = (self.clone(), Arc::clone(&record), hold.clone());
+                running.spawn(async move { (task.partition, cluster.repair_partition(&record, &task, &hold).await) });
+            }
+            match running.join_next().await {
+                None => break,
+                Some(Ok((partition, outcome))) => report.add(partition, outcome),
+                Some(Err(error)) => report.error(error.to_string()),
+            }
+        }
+        report
+    }
+
+    async fn repair_partition(
+        &self,
+        record: &LayoutRecord,
+        task: &Task,
+        hold: &CancellationToken,
+    ) -> Result<(u64, u64), MoveError> {
+        let mover = self.mover(record, hold);
+        let copied = AtomicU64::new(0);
+        for pull in &task.pulls {
+            let note = |bytes| {
+                copied.fetch_add(bytes, Ordering::Relaxed);
+                metrics::counter!("triton_repair_bytes_total").increment(bytes);
+            };
+            mover.pull(task.partition, pull, note).await?;
+        }
+        let mut blobs_released = 0;
+        for node in &task.releases {
+            let report = mover.release(task.partition, *node, record.current.epoch).await?;
+            blobs_released += report.blobs_released;
+        }
+        metrics::counter!("triton_repair_partitions_total").increment(1);
+        Ok((copied.into_inner(), blobs_released))
+    }
+}
+
+impl RepairReport {
+    fn add(&mut self, partition: PartitionId, outcome: Result<(u64, u64), MoveError>) {
+        match outcome {
+            Ok((bytes_copied, blobs_released)) => {
+                self.bytes_copied += bytes_copied;
+                self.blobs_released += blobs_released;
+            }
+            Err(error) => {
+                self.failed.insert(partition);
+                if !matches!(error, MoveError::Held) {
+                    self.error(error.to_string());
+                }
+            }
+        }
+    }
+
+    fn error(&mut self, text: String) {
+        if self.errors.len() < ERRORS_MAX {
+            self.errors.push(text);
+        }
+    }
+}
