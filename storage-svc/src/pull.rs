@@ -151,12 +151,7 @@ enum Fetched {
     Failed(BlobKey),
 }
 
-async fn fetch(
-    node: &Node,
-    source: &NodeClient,
-    entry: InventoryEntry,
-    epoch: Epoch,
-) -> Result<Fetched, StoreError> {
+async fn fetch(node: &Node, source: &NodeClient, entry: InventoryEntry, epoch: Epoch) -> Result<Fetched, StoreError> {
     let InventoryEntry { key, hash, len_bytes, .. } = entry;
     let read = match source.get(&key, None).await {
         Ok(read) => read,

@@ -62,7 +62,9 @@ pub enum ConfigError {
     #[error("`{0}` is no metadata store: use sqlite:PATH (etcd comes with a later version)")]
     Metadata(String),
     /// Neither `embedded` nor a list of URLs.
-    #[error("`{0}` is neither `embedded` nor a list of storage nodes such as http://127.0.0.1:8091,http://127.0.0.1:8092")]
+    #[error(
+        "`{0}` is neither `embedded` nor a list of storage nodes such as http://127.0.0.1:8091,http://127.0.0.1:8092"
+    )]
     Storage(String),
 }
 

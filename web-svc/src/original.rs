@@ -12,7 +12,11 @@ use crate::{
 };
 
 /// The bytes `range` of an original; one part is open at a time.
-pub fn read(ring: Ring, id: VideoId, range: Range<u64>) -> impl Stream<Item = Result<Bytes, RingError>> + Send + 'static {
+pub fn read(
+    ring: Ring,
+    id: VideoId,
+    range: Range<u64>,
+) -> impl Stream<Item = Result<Bytes, RingError>> + Send + 'static {
     stream::iter(pieces(range))
         .then(move |(part, within)| {
             let ring = ring.clone();

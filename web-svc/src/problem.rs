@@ -31,8 +31,12 @@ impl From<JournalError> for ApiError {
 impl From<RingError> for ApiError {
     fn from(error: RingError) -> Self {
         match error {
-            RingError::NotFound { .. } | RingError::Deleted { .. } => Self::not_found("There is nothing here (any more)."),
-            RingError::Range { .. } => Self::new(ProblemType::RangeNotSatisfiable, "The range lies outside of the file."),
+            RingError::NotFound { .. } | RingError::Deleted { .. } => {
+                Self::not_found("There is nothing here (any more).")
+            }
+            RingError::Range { .. } => {
+                Self::new(ProblemType::RangeNotSatisfiable, "The range lies outside of the file.")
+            }
             RingError::Unavailable { .. } | RingError::StaleLayout { .. } => {
                 let detail = "Too few storage nodes answer right now. Try again in a while.";
                 Self::new(ProblemType::Unavailable, detail).with_cause(error)

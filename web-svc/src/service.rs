@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use crate::{
     app::App,
-    cluster::{Cluster, ClusterError, ClusterSettings},
+    cluster::{self, Cluster, ClusterSettings},
     config::{Config, Storage},
     janitor,
     journal::SqliteJournal,
@@ -65,7 +65,7 @@ pub enum StartError {
     Client(#[from] ClientError),
     /// The first layout cannot be made.
     #[error("--storage (TRITON_STORAGE): {0}")]
-    Cluster(#[from] ClusterError),
+    Cluster(#[from] cluster::StartError),
     /// ffmpeg is missing or too old.
     #[error("{0}. On Debian or Ubuntu: apt-get install ffmpeg")]
     Pipeline(#[from] PipelineError),
@@ -106,14 +106,15 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
 
     let stop = CancellationToken::new();
     let tasks = TaskTracker::new();
+    let process_id: Arc<str> = Uuid::now_v7().to_string().into();
     let settings = ClusterSettings {
         replicas: config.replicas,
         reclaim_grace: Duration::from_secs(config.reclaim_grace_seconds),
-        pull_bytes_per_second: std::num::NonZeroU64::new(config.rebalance_bytes_per_second),
+        pull_bytes_per_second: Some(config.rebalance_bytes_per_second).filter(|rate| *rate > 0),
+        process_id: process_id.to_string(),
         ..ClusterSettings::default()
     };
-    let cluster = Cluster::new(journal.clone(), store.clone(), caller.clone(), settings);
-    cluster.bootstrap(&nodes).await?;
+    let cluster = Cluster::start(journal.clone(), store.clone(), caller.clone(), settings, &nodes).await?;
     let ring = Ring::new(caller, cluster.layout(), RingLimits::default(), tasks.clone(), stop.clone());
     let (sources, source_listener) = Sources::bind(ring.clone()).await.map_err(StartError::Sources)?;
     let (slots, threads) = config.slots_and_threads();
@@ -124,7 +125,7 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
         pipeline: pipeline(config, threads).await?,
         sources: sources.clone(),
         uploads: Uploads::default(),
-        process_id: Uuid::now_v7().to_string().into(),
+        process_id,
         work_dir: Arc::new(fresh_work_dir(&config.data_dir)?),
         upload_bytes_max: config.upload_bytes_max,
         shutdown: stop.clone(),
@@ -132,14 +133,17 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     tasks.spawn(sources.serve(source_listener, stop.clone()));
     take_up(&app).await?;
     let worker = Worker::new(app.clone(), slots);
-    let describe = worker.describe();
-    cluster.describe_workers(move || vec![describe()]);
-    let router = routes::router(app.clone(), &cluster, readiness(&store, &ring), secret);
-    tasks.spawn(cluster.run(ring, stop.clone()));
+    let workers = worker.describe();
+    let router = routes::router(app.clone(), &cluster, workers, readiness(&store, &ring), secret);
+    tasks.spawn(lead(cluster, ring, stop.clone()));
     tasks.spawn(janitor::run(app));
     tasks.spawn(worker.run());
     let serving = tokio::spawn(serve_until(listener, router, stop.clone()));
     Ok(Running { address, stop, serving, tasks, node, store })
+}
+
+async fn lead(cluster: Cluster, ring: Ring, stop: CancellationToken) {
+    cluster.run(ring, stop).await;
 }
 
 async fn serve_until(listener: TcpListener, router: axum::Router, stop: CancellationToken) -> Drained {

@@ -67,12 +67,7 @@ impl Store {
     }
 
     /// The key of a file that is named by its key's hash.
-    fn key_inside(
-        &self,
-        partition: PartitionId,
-        folder: &str,
-        file_name: &str,
-    ) -> Result<Option<BlobKey>, StoreError> {
+    fn key_inside(&self, partition: PartitionId, folder: &str, file_name: &str) -> Result<Option<BlobKey>, StoreError> {
         let path = dir::partition_path(folder, partition).join(file_name);
         let key = match folder {
             TOMBSTONES => self.read_tombstone(&path)?.map(|tombstone| tombstone.key),

@@ -91,7 +91,10 @@ impl Store {
         };
         let taken: Result<Vec<()>, StoreError> = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..STOCK_THREADS).map(|thread| scope.spawn(move || stock(thread))).collect();
-            threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+                .collect()
         });
         taken.map(drop).map_err(OpenError::Stock)
     }

@@ -47,6 +47,7 @@ use triton_api::{NodeUrl, client::Caller, layout::LayoutRecord};
 
 pub use error::{ClusterError, StartError};
 pub use routes::Workers;
+pub(crate) use routes::document;
 pub use settings::ClusterSettings;
 
 use self::{announce::Announcer, census::Census, health::HealthBoard, pace::Throttle, records::Records};

@@ -17,6 +17,7 @@ use triton_kit::{
     ApiError,
     extract::{Json, Path, Query},
 };
+use utoipa::openapi::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
@@ -38,18 +39,7 @@ struct Admin {
 impl Cluster {
     /// The routes of nodes and migrations, with their documents (tag `cluster`).
     pub fn routes<S: Clone + Send + Sync + 'static>(&self, workers: Workers) -> OpenApiRouter<S> {
-        OpenApiRouter::new()
-            .routes(routes!(show_cluster))
-            .routes(routes!(list_nodes, add_node))
-            .routes(routes!(change_node, remove_node))
-            .routes(routes!(drain_node))
-            .routes(routes!(show_rebalance))
-            .routes(routes!(plan_rebalance))
-            .routes(routes!(apply_rebalance))
-            .routes(routes!(pause_rebalance))
-            .routes(routes!(resume_rebalance))
-            .routes(routes!(abort_rebalance))
-            .with_state(Admin { cluster: self.clone(), workers })
+        table().with_state(Admin { cluster: self.clone(), workers })
     }
 
     async fn show_node(&self, id: NodeId) -> Result<Json<Node>, ClusterError> {
@@ -61,6 +51,25 @@ impl Cluster {
     async fn show_rebalance(&self) -> Result<Json<Rebalance>, ClusterError> {
         Ok(Json(overview::rebalance(&self.inner.records.state().await?)))
     }
+}
+
+/// The document of the routes alone.
+pub(crate) fn document() -> OpenApi {
+    table().into_openapi()
+}
+
+fn table() -> OpenApiRouter<Admin> {
+    OpenApiRouter::new()
+        .routes(routes!(show_cluster))
+        .routes(routes!(list_nodes, add_node))
+        .routes(routes!(change_node, remove_node))
+        .routes(routes!(drain_node))
+        .routes(routes!(show_rebalance))
+        .routes(routes!(plan_rebalance))
+        .routes(routes!(apply_rebalance))
+        .routes(routes!(pause_rebalance))
+        .routes(routes!(resume_rebalance))
+        .routes(routes!(abort_rebalance))
 }
 
 /// Everything about the cluster at a glance.

@@ -43,8 +43,8 @@ pub(super) async fn jobs(State(app): State<App>, Query(query): Query<JobQuery>) 
     }
     let full = rows.len() == usize::try_from(PAGE).unwrap_or(usize::MAX);
     let next_cursor = rows.last().filter(|_| full).map(|(_, job)| job.value.id());
-    let items = rows.iter().filter_map(|(_, job)| {
-        Some(view::job(&job.value, siblings.get(&(job.value.video_id, job.value.generation))?))
-    });
+    let items = rows
+        .iter()
+        .filter_map(|(_, job)| Some(view::job(&job.value, siblings.get(&(job.value.video_id, job.value.generation))?)));
     Ok(Json(Page { items: items.collect(), next_cursor }))
 }

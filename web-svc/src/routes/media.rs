@@ -31,7 +31,11 @@ const TRACKS_MAX: u32 = 64;
     get, path = route::DASH, tag = "media", operation_id = "dashManifest", params(("id" = VideoId, Path, description = "The video.")),
     responses((status = 200, description = "An MPD.", content_type = "application/dash+xml", body = String))
 )]
-pub(super) async fn dash(State(app): State<App>, Path(id): Path<VideoId>, headers: HeaderMap) -> Result<Response, ApiError> {
+pub(super) async fn dash(
+    State(app): State<App>,
+    Path(id): Path<VideoId>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
     let (presentation, _) = presentation(&app, id).await?;
     text(&headers, "application/dash+xml", presentation.dash_manifest())
 }
@@ -41,7 +45,11 @@ pub(super) async fn dash(State(app): State<App>, Path(id): Path<VideoId>, header
     get, path = route::HLS, tag = "media", operation_id = "hlsMaster", params(("id" = VideoId, Path, description = "The video.")),
     responses((status = 200, description = "A playlist.", content_type = "application/vnd.apple.mpegurl", body = String))
 )]
-pub(super) async fn hls(State(app): State<App>, Path(id): Path<VideoId>, headers: HeaderMap) -> Result<Response, ApiError> {
+pub(super) async fn hls(
+    State(app): State<App>,
+    Path(id): Path<VideoId>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
     let (presentation, _) = presentation(&app, id).await?;
     text(&headers, "application/vnd.apple.mpegurl", presentation.hls_master())
 }
@@ -51,7 +59,11 @@ pub(super) async fn hls(State(app): State<App>, Path(id): Path<VideoId>, headers
     get, path = route::POSTER, tag = "media", operation_id = "poster", params(("id" = VideoId, Path, description = "The video.")),
     responses((status = 200, description = "A JPEG.", content_type = "image/jpeg", body = Vec<u8>))
 )]
-pub(super) async fn poster(State(app): State<App>, Path(id): Path<VideoId>, headers: HeaderMap) -> Result<Response, ApiError> {
+pub(super) async fn poster(
+    State(app): State<App>,
+    Path(id): Path<VideoId>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
     still(&app, id, "poster.jpg", "image/jpeg", &headers).await
 }
 
@@ -60,7 +72,11 @@ pub(super) async fn poster(State(app): State<App>, Path(id): Path<VideoId>, head
     get, path = route::STORYBOARD, tag = "media", operation_id = "storyboard", params(("id" = VideoId, Path, description = "The video.")),
     responses((status = 200, description = "Cues that point into the sprite.", content_type = "text/vtt", body = String))
 )]
-pub(super) async fn storyboard(State(app): State<App>, Path(id): Path<VideoId>, headers: HeaderMap) -> Result<Response, ApiError> {
+pub(super) async fn storyboard(
+    State(app): State<App>,
+    Path(id): Path<VideoId>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
     still(&app, id, "storyboard.vtt", "text/vtt; charset=utf-8", &headers).await
 }
 
@@ -137,11 +153,14 @@ async fn media_playlist(
         (status = 206, description = "A range of it.", content_type = "application/octet-stream", body = Vec<u8>),
     )
 )]
-pub(super) async fn download(State(app): State<App>, Path(id): Path<VideoId>, headers: HeaderMap) -> Result<Response, ApiError> {
+pub(super) async fn download(
+    State(app): State<App>,
+    Path(id): Path<VideoId>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
     let video = find(&app, id).await?.value;
     let (etag, len_bytes) = (format!("\"original-{id}\""), video.original.len_bytes);
-    let content =
-        Content { etag: &etag, len_bytes, media_type: "application/octet-stream", cache_control: REVALIDATE };
+    let content = Content { etag: &etag, len_bytes, media_type: "application/octet-stream", cache_control: REVALIDATE };
     let part = match content.wanted(&headers)? {
         Wanted::NotModified => return Ok(content.not_modified()),
         Wanted::Whole => None,
@@ -219,6 +238,7 @@ fn text(headers: &HeaderMap, media_type: &str, text: String) -> Result<Response,
     if let Wanted::NotModified = content.wanted(headers)? {
         return Ok(content.not_modified());
     }
-    let validators = [(header::ETAG, etag.as_str()), (header::CONTENT_TYPE, media_type), (header::CACHE_CONTROL, REVALIDATE)];
+    let validators =
+        [(header::ETAG, etag.as_str()), (header::CONTENT_TYPE, media_type), (header::CACHE_CONTROL, REVALIDATE)];
     Ok((validators, text).into_response())
 }

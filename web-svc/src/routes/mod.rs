@@ -15,12 +15,21 @@ use triton_kit::{document, health, layers, secret};
 use utoipa::openapi::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{app::App, cluster::Cluster};
+use crate::{
+    app::App,
+    cluster::{self, Cluster, Workers},
+};
 
 /// The whole service.
-pub fn router(app: App, cluster: &Cluster, readiness: health::Readiness, admin_secret: Option<ClusterSecret>) -> Router {
+pub fn router(
+    app: App,
+    cluster: &Cluster,
+    workers: Workers,
+    readiness: health::Readiness,
+    admin_secret: Option<ClusterSecret>,
+) -> Router {
     let (open, document) = open_routes().with_state(app.clone()).split_for_parts();
-    let (admin, admin_document) = admin_routes().with_state(app).merge(cluster.routes()).split_for_parts();
+    let (admin, admin_document) = admin_routes().with_state(app).merge(cluster.routes(workers)).split_for_parts();
     let (service, service_document) = health::routes::<()>(readiness).split_for_parts();
     let document = assemble(document, [admin_document, service_document]);
     let admin = secret::require_signature(admin, admin_secret);
@@ -30,11 +39,8 @@ pub fn router(app: App, cluster: &Cluster, readiness: health::Readiness, admin_s
 
 /// The document alone.
 pub fn openapi() -> OpenApi {
-    let (_, document) = open_routes().split_for_parts();
-    let (_, admin) = admin_routes().split_for_parts();
-    let (_, cluster) = crate::cluster::routes().split_for_parts();
-    let (_, service) = health::routes::<()>(health::Readiness::new(|| async { Ok(()) })).split_for_parts();
-    assemble(document, [admin, cluster, service])
+    let service = health::routes::<()>(health::Readiness::new(|| async { Ok(()) })).into_openapi();
+    assemble(open_routes().into_openapi(), [admin_routes().into_openapi(), cluster::document(), service])
 }
 
 fn assemble<const N: usize>(document: OpenApi, others: [OpenApi; N]) -> OpenApi {

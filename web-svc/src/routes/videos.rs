@@ -112,7 +112,10 @@ pub(super) async fn edit(
     post, path = route::RETRY, tag = "videos", operation_id = "retryVideo", params(("id" = VideoId, Path, description = "The video.")),
     responses((status = 202, description = "The video is queued again.", body = Video))
 )]
-pub(super) async fn retry(State(app): State<App>, Path(id): Path<VideoId>) -> Result<(StatusCode, Json<Video>), ApiError> {
+pub(super) async fn retry(
+    State(app): State<App>,
+    Path(id): Path<VideoId>,
+) -> Result<(StatusCode, Json<Video>), ApiError> {
     let Stored { value: record, revision } = find(&app, id).await?;
     if record.state != VideoState::Failed {
         let detail = "Only a failed video can be tried again; this one is not.";

@@ -108,9 +108,11 @@ fn jobs(video_id: VideoId, generation: Generation, plan: &Plan) -> Vec<JobRecord
     };
     // The smaller the number, the sooner: of all videos the first chunks, then the second ones, and so on, so that a long
     // video does not starve a short one.
-    let chunks = plan.grid.chunks.iter().map(|chunk| {
-        job(JobKind::Chunk { index: chunk.index }, i64::from(chunk.index), chunk.frames())
-    });
+    let chunks = plan
+        .grid
+        .chunks
+        .iter()
+        .map(|chunk| job(JobKind::Chunk { index: chunk.index }, i64::from(chunk.index), chunk.frames()));
     // Sound and stills cost little beside the pictures; what exactly matters only to the progress bar.
     let frames = plan.info.video.frames;
     let audio = (0..).zip(&plan.audio).map(|(index, _)| job(JobKind::Audio { index }, 0, frames / 20 + 1));

@@ -15,7 +15,10 @@ use super::{
     finish::{Details, discard, finish},
     receive::{Receiver, unless_silent},
 };
-use crate::{app::App, catalog::{Title, VideoRecord}};
+use crate::{
+    app::App,
+    catalog::{Title, VideoRecord},
+};
 
 /// The longest text field of the form, in bytes.
 const TEXT_BYTES_MAX: usize = 4 * DESCRIPTION_CHARS_MAX;
@@ -39,12 +42,7 @@ pub async fn upload_form(app: &App, form: &mut Multipart) -> Result<VideoRecord,
     outcome
 }
 
-async fn read_form(
-    app: &App,
-    id: VideoId,
-    form: &mut Multipart,
-    parts: &mut u64,
-) -> Result<VideoRecord, UploadError> {
+async fn read_form(app: &App, id: VideoId, form: &mut Multipart, parts: &mut u64) -> Result<VideoRecord, UploadError> {
     let mut details = Details::default();
     let mut received = None;
     while let Some(field) = unless_silent(form.next_field()).await?.map_err(broken)? {
@@ -73,12 +71,7 @@ async fn read_form(
     finish(app, record, revision, len_bytes, details).await
 }
 
-async fn receive_file(
-    app: &App,
-    id: VideoId,
-    mut field: Field<'_>,
-    parts: &mut u64,
-) -> Result<Received, UploadError> {
+async fn receive_file(app: &App, id: VideoId, mut field: Field<'_>, parts: &mut u64) -> Result<Received, UploadError> {
     let file_name = field.file_name().unwrap_or_default().to_owned();
     let (record, revision) = begin(app, id, &file_name).await?;
     let mut receiver = Receiver::new(app.ring.clone(), id, app.upload_bytes_max);

@@ -17,8 +17,8 @@ use tokio::sync::Notify;
 use triton_api::{ProblemType, VideoId};
 use triton_kit::ApiError;
 
-pub use finish::{create_generation, discard};
 pub(crate) use finish::TRASH_GRACE;
+pub use finish::{create_generation, discard};
 pub use form::upload_form;
 
 use crate::{catalog::TitleError, journal::JournalError, pipeline::PipelineError, ring::RingError, store::StoreError};

@@ -32,8 +32,7 @@ pub(super) async fn pictures(
     let report = move |done: f32| {
         progress.send_replace(done);
     };
-    let encoded =
-        app.pipeline.encode_chunk(plan, index, source, &app.work_dir, report, &leased.cancel).await?;
+    let encoded = app.pipeline.encode_chunk(plan, index, source, &app.work_dir, report, &leased.cancel).await?;
     store(app, leased, &encoded).await
 }
 
@@ -49,8 +48,7 @@ pub(super) async fn sound(
         progress.send_replace(done);
     };
     let position = usize::try_from(index).map_err(|_| WorkError::Gone)?;
-    let encoded =
-        app.pipeline.encode_audio(plan, position, source, &app.work_dir, report, &leased.cancel).await?;
+    let encoded = app.pipeline.encode_audio(plan, position, source, &app.work_dir, report, &leased.cancel).await?;
     store(app, leased, &encoded).await
 }
 

@@ -82,4 +82,3 @@ fn reason(error: &WorkError) -> String {
         }
     }
 }
-

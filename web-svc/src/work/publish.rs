@@ -51,8 +51,7 @@ pub(super) async fn publish(app: &App, leased: &Leased, video: Stored<VideoRecor
     {
         change = change.put(RecordKey::trash(id, former.generation), Expect::Anything, &trash)?;
     }
-    let record =
-        VideoRecord { state: VideoState::Ready, reason: None, published: Some(published), ..video.value };
+    let record = VideoRecord { state: VideoState::Ready, reason: None, published: Some(published), ..video.value };
     let change = change.put(RecordKey::video(id), Expect::At(video.revision), &record)?;
     leased
         .write(app, change, |job| {
@@ -63,11 +62,7 @@ pub(super) async fn publish(app: &App, leased: &Leased, video: Stored<VideoRecor
         .await
 }
 
-async fn trash_of_former(
-    app: &App,
-    video: &VideoRecord,
-    former: &Published,
-) -> Result<Option<TrashRecord>, WorkError> {
+async fn trash_of_former(app: &App, video: &VideoRecord, former: &Published) -> Result<Option<TrashRecord>, WorkError> {
     let plan = app.store.get::<Plan>(&RecordKey::plan(video.id, former.generation)).await?;
     let not_before = Timestamp::now() + TRASH_GRACE;
     Ok(plan.map(|plan| TrashRecord::of_plan(video.id, former.generation, &plan.value, not_before)))

@@ -5,13 +5,7 @@ use std::sync::Arc;
 use tracing::Instrument as _;
 use triton_api::job::JobState;
 
-use super::{
-    WorkError, chunk,
-    fail::failed,
-    lease::Leased,
-    publish::publish,
-    stills,
-};
+use super::{WorkError, chunk, fail::failed, lease::Leased, publish::publish, stills};
 use crate::{
     app::App,
     catalog::JobKind,
@@ -67,8 +61,7 @@ async fn work(app: &App, leased: &Leased) -> Result<(), WorkError> {
     if job.kind == JobKind::Finalize {
         return publish(app, leased, video).await;
     }
-    let plan: Plan =
-        app.store.get(&RecordKey::plan(job.video_id, job.generation)).await?.ok_or(WorkError::Gone)?.value;
+    let plan: Plan = app.store.get(&RecordKey::plan(job.video_id, job.generation)).await?.ok_or(WorkError::Gone)?.value;
     let source = app.sources.open(job.video_id, video.value.original.len_bytes);
     let result = match job.kind {
         JobKind::Chunk { index } => chunk::pictures(app, leased, &plan, source.source(), index).await?,

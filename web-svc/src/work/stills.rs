@@ -26,18 +26,20 @@ pub(super) struct Stills {
 }
 
 pub(super) async fn make(app: &App, leased: &Leased, plan: &Plan, source: &Source) -> Result<Value, WorkError> {
-    let poster = match unless_impossible(app.pipeline.poster(&plan.info, source, &app.work_dir, &leased.cancel).await)? {
+    let poster = match unless_impossible(app.pipeline.poster(&plan.info, source, &app.work_dir, &leased.cancel).await)?
+    {
         Some(picture) => put(app, leased, POSTER, picture).await.map(|()| true)?,
         None => false,
     };
     leased.progress.send_replace(0.5);
-    let storyboard = match unless_impossible(app.pipeline.storyboard(&plan.info, source, &app.work_dir, &leased.cancel).await)? {
-        Some(board) => {
-            put(app, leased, SPRITE, board.sprite.clone()).await?;
-            put(app, leased, CUES, board.vtt(SPRITE).into()).await.map(|()| true)?
-        }
-        None => false,
-    };
+    let storyboard =
+        match unless_impossible(app.pipeline.storyboard(&plan.info, source, &app.work_dir, &leased.cancel).await)? {
+            Some(board) => {
+                put(app, leased, SPRITE, board.sprite.clone()).await?;
+                put(app, leased, CUES, board.vtt(SPRITE).into()).await.map(|()| true)?
+            }
+            None => false,
+        };
     serde_json::to_value(Stills { poster, storyboard }).map_err(|error| std::io::Error::other(error).into())
 }
 
