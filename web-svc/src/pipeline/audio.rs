@@ -6,8 +6,9 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use super::Pipeline;
-use super::chunk::{fraction, private_directory, write_file};
+use super::chunk::{fraction, private_directory};
 use super::command::ProgressReader;
+use super::cut::write_file;
 use super::encoded::{Encoded, RenditionOutput};
 use super::error::PipelineError;
 use super::filters::audio_graph;

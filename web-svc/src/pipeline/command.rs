@@ -10,14 +10,16 @@ use super::source::Source;
 use super::toolchain::ProcessLimits;
 use super::{Limits, Pipeline};
 
-/// Decoders that may touch a stranger's bytes: what cameras, phones, editors and browsers write.
+/// Decoders that may touch a stranger's bytes: what cameras, phones, editors and browsers write, and the subtitles and covers that
+/// come along (ffprobe opens a decoder for every stream, and fails if it may not).
 const DECODERS: &str = "h264,hevc,vp8,vp9,libvpx,libvpx-vp9,av1,libdav1d,libaom-av1,mpeg4,mpeg1video,mpeg2video,mpegvideo,mjpeg,\
     prores,dnxhd,cfhd,theora,vc1,wmv1,wmv2,wmv3,msmpeg4,msmpeg4v1,msmpeg4v2,h263,h263p,flv,vp6,vp6f,rawvideo,huffyuv,ffvhuff,\
     ffv1,utvideo,dvvideo,qtrle,svq1,svq3,cinepak,\
     aac,aac_latm,mp3,mp3float,mp2,mp2float,mp1,mp1float,ac3,eac3,dca,truehd,mlp,opus,libopus,vorbis,flac,alac,wmav1,wmav2,wmapro,\
     amrnb,amrwb,libopencore_amrnb,libopencore_amrwb,speex,libspeex,nellymoser,adpcm_ms,adpcm_ima_wav,adpcm_ima_qt,adpcm_swf,\
     pcm_u8,pcm_s8,pcm_s16le,pcm_s16be,pcm_s24le,pcm_s24be,pcm_s32le,pcm_s32be,pcm_f32le,pcm_f32be,pcm_f64le,pcm_f64be,\
-    pcm_alaw,pcm_mulaw,pcm_bluray,pcm_dvd";
+    pcm_alaw,pcm_mulaw,pcm_bluray,pcm_dvd,\
+    ass,ssa,srt,subrip,webvtt,mov_text,text,dvdsub,dvbsub,pgssub,xsub,cc_dec,libzvbi_teletextdec,png,bmp,webp";
 
 /// Codecs of pictures that are accepted, as ffprobe names them.
 pub(super) const VIDEO_CODECS: [&str; 38] = [
@@ -114,6 +116,7 @@ impl Arguments {
     }
 
     /// An option and its value.
+    #[expect(clippy::needless_pass_by_value, reason = "numbers and texts alike, without a & at every call")]
     pub(super) fn option(&mut self, name: &str, value: impl ToString) -> &mut Self {
         self.0.extend([name.into(), value.to_string().into()]);
         self

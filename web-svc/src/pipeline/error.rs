@@ -27,6 +27,7 @@ pub enum PipelineError {
 }
 
 impl PipelineError {
+    #[expect(clippy::needless_pass_by_value, reason = "errors and texts alike, without a & at every call")]
     pub(super) fn transient(operation: impl Into<String>, detail: impl ToString) -> Self {
         Self::Transient { operation: operation.into(), detail: detail.to_string() }
     }
@@ -57,8 +58,8 @@ pub enum SourceFault {
         /// What was found instead.
         detail: String,
     },
-    /// The picture is in a format that is not decoded here.
-    #[error("The picture is coded as {0}, which is not supported.")]
+    /// The picture, or another part of the file, is in a format that is not decoded here.
+    #[error("The file contains {0} data, which is not supported.")]
     UnsupportedCodec(String),
     /// Dimensions that no real video has.
     #[error("A picture of {width}x{height} pixels is not supported.")]

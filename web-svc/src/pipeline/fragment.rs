@@ -72,7 +72,7 @@ impl Recording {
     /// Reads all boxes of `path` but not the media itself.
     pub(super) fn open(path: &Path) -> Result<Self, FragmentError> {
         let mut file = File::open(path)?;
-        let (mut init, mut moov, mut samples) = (Vec::new(), None::<Moov>, Vec::new());
+        let (mut init, mut movie, mut samples) = (Vec::new(), None::<Moov>, Vec::new());
         let mut reader = BufReader::new(&mut file);
         let mut position = 0_u64;
         for _ in 0..BOXES_MAX {
@@ -87,22 +87,22 @@ impl Recording {
                     header.encode(&mut init)?;
                     init.extend_from_slice(&body);
                     if header.kind.as_ref() == b"moov" {
-                        moov = Some(Moov::decode_atom(&header, &mut body.as_slice())?);
+                        movie = Some(Moov::decode_atom(&header, &mut body.as_slice())?);
                     }
                 }
                 b"moof" => {
                     let body = read_body(&mut reader, body_len)?;
-                    let moof = Moof::decode_atom(&header, &mut body.as_slice())?;
-                    let moov = moov.as_ref().ok_or_else(|| unexpected("a moof before the moov"))?;
-                    append_samples(&mut samples, &moof, moov, position)?;
+                    let fragment = Moof::decode_atom(&header, &mut body.as_slice())?;
+                    let movie = movie.as_ref().ok_or_else(|| unexpected("a moof before the moov"))?;
+                    append_samples(&mut samples, &fragment, movie, position)?;
                 }
                 _ => {}
             }
             reader.seek(SeekFrom::Start(next))?;
             position = next;
         }
-        let moov = moov.ok_or_else(|| unexpected("no moov"))?;
-        let (track_id, timescale, codecs) = describe(&moov)?;
+        let movie = movie.ok_or_else(|| unexpected("no moov"))?;
+        let (track_id, timescale, codecs) = describe(&movie)?;
         Ok(Self { file, init: init.into(), codecs, timescale, track_id, samples })
     }
 
@@ -168,10 +168,10 @@ fn read_body(reader: &mut impl Read, body_len: u64) -> Result<Vec<u8>, FragmentE
     Ok(body)
 }
 
-/// Appends the samples of a `moof` that begins at byte `moof_start` of the file.
-fn append_samples(samples: &mut Vec<Sample>, moof: &Moof, moov: &Moov, moof_start: u64) -> Result<(), FragmentError> {
-    let [traf] = moof.traf.as_slice() else { return Err(unexpected("a moof with several tracks")) };
-    let trex = moov.mvex.as_ref().and_then(|mvex| mvex.trex.iter().find(|trex| trex.track_id == traf.tfhd.track_id));
+/// Appends the samples of a `moof` that begins at byte `start` of the file.
+fn append_samples(samples: &mut Vec<Sample>, fragment: &Moof, movie: &Moov, start: u64) -> Result<(), FragmentError> {
+    let [traf] = fragment.traf.as_slice() else { return Err(unexpected("a moof with several tracks")) };
+    let trex = movie.mvex.as_ref().and_then(|mvex| mvex.trex.iter().find(|trex| trex.track_id == traf.tfhd.track_id));
     let default =
         |own: Option<u32>, of_track: fn(&mp4_atom::Trex) -> u32| own.or_else(|| trex.map(of_track)).unwrap_or(0);
     let duration = default(traf.tfhd.default_sample_duration, |trex| trex.default_sample_duration);
@@ -181,7 +181,7 @@ fn append_samples(samples: &mut Vec<Sample>, moof: &Moof, moov: &Moov, moof_star
         traf.tfdt.as_ref().ok_or_else(|| unexpected("a fragment without a time"))?.base_media_decode_time;
     for trun in &traf.trun {
         let data_offset = trun.data_offset.and_then(|offset| u64::try_from(offset).ok());
-        let mut offset = moof_start + data_offset.ok_or_else(|| unexpected("a run without a data offset"))?;
+        let mut offset = start + data_offset.ok_or_else(|| unexpected("a run without a data offset"))?;
         for entry in &trun.samples {
             let size = entry.size.unwrap_or(size);
             samples.push(Sample {
@@ -199,8 +199,8 @@ fn append_samples(samples: &mut Vec<Sample>, moof: &Moof, moov: &Moov, moof_star
 }
 
 /// Track id, timescale and codec string of the only track.
-fn describe(moov: &Moov) -> Result<(u32, u32, String), FragmentError> {
-    let [trak] = moov.trak.as_slice() else { return Err(unexpected("not exactly one track")) };
+fn describe(movie: &Moov) -> Result<(u32, u32, String), FragmentError> {
+    let [trak] = movie.trak.as_slice() else { return Err(unexpected("not exactly one track")) };
     let codecs = match trak.mdia.minf.stbl.stsd.codecs.as_slice() {
         [Codec::Avc1(avc1)] => {
             let config = &avc1.avcc;

@@ -13,6 +13,7 @@ use std::time::Duration;
 mod audio;
 mod chunk;
 mod command;
+mod cut;
 mod dash;
 mod encoded;
 mod error;

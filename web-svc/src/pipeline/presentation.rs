@@ -99,11 +99,15 @@ impl Presentation {
             track.keep_unbroken();
         }
         let common = video.iter().map(|rendition| rendition.track.segments.len()).min().unwrap_or(0);
-        video.iter_mut().for_each(|rendition| rendition.track.segments.truncate(common));
+        for rendition in &mut video {
+            rendition.track.segments.truncate(common);
+        }
         if growth == Growth::Complete
             && let Some(end) = video.first().map(|rendition| rendition.track.seconds())
         {
-            audio.iter_mut().for_each(|rendition| rendition.track.end_at(end));
+            for rendition in &mut audio {
+                rendition.track.end_at(end);
+            }
         }
         video.retain(|rendition| !rendition.track.segments.is_empty());
         audio.retain(|rendition| !rendition.track.segments.is_empty());

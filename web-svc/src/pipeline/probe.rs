@@ -165,6 +165,9 @@ fn parse(json: &[u8]) -> Result<Report, PipelineError> {
 /// What a failure of ffprobe means: mostly that the file is damaged.
 fn verdict(error: RunError, demuxer: Demuxer) -> PipelineError {
     match error {
+        RunError::Failed { stderr, .. } if refused_codec(&stderr).is_some() => {
+            SourceFault::UnsupportedCodec(refused_codec(&stderr).unwrap_or_default().to_owned()).into()
+        }
         RunError::Failed { stderr, .. } if is_about_the_source(&stderr) => {
             SourceFault::Damaged { container: demuxer, detail: damage(&stderr) }.into()
         }
@@ -173,6 +176,12 @@ fn verdict(error: RunError, demuxer: Demuxer) -> PipelineError {
         }
         other => other.during(OPERATION),
     }
+}
+
+/// The codec that ffprobe was not allowed to open: `[gif @ 0x1] Codec (gif) not on whitelist 'h264,...'`.
+fn refused_codec(stderr: &str) -> Option<&str> {
+    let line = stderr.lines().find(|line| line.contains("not on whitelist"))?;
+    line.split_once("Codec (")?.1.split_once(')').map(|(codec, _)| codec)
 }
 
 /// ffprobe's complaint in words for people.

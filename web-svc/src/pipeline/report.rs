@@ -67,7 +67,8 @@ pub(super) struct Frame {
     width: Option<u32>,
     height: Option<u32>,
     pix_fmt: Option<String>,
-    interlaced_frame: Option<i64>,
+    #[serde(rename = "interlaced_frame")]
+    interlaced: Option<i64>,
     color_space: Option<String>,
     color_transfer: Option<String>,
 }
@@ -91,7 +92,7 @@ impl Report {
         }
         let picture = self.picture()?;
         if !VIDEO_CODECS.contains(&picture.codec_name.as_str()) {
-            let name = if picture.codec_name.is_empty() { "something unknown" } else { &picture.codec_name };
+            let name = if picture.codec_name.is_empty() { "unknown" } else { &picture.codec_name };
             return Err(SourceFault::UnsupportedCodec(name.to_owned()));
         }
         let (width, height) = (picture.width.unwrap_or(0), picture.height.unwrap_or(0));
@@ -108,7 +109,7 @@ impl Report {
             self.streams.iter().filter(|stream| stream.codec_type == "audio" && is_known_audio(&stream.codec_name));
         let mut tracks: Vec<&Stream> =
             tracks.filter(|stream| stream.channels.is_some_and(|channels| channels > 0)).collect();
-        tracks.sort_by_key(|stream| !stream.disposition.get("default").is_some_and(|&value| value != 0));
+        tracks.sort_by_key(|stream| stream.disposition.get("default").is_none_or(|&value| value == 0));
         let tag = |stream: &Stream, name: &str| {
             let value =
                 stream.tags.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim());
@@ -160,7 +161,7 @@ impl Stream {
         let (width, height) =
             if aspect >= 1.0 { (stretched(width, aspect), height) } else { (width, stretched(height, 1.0 / aspect)) };
         let turns = self.side_data_list.iter().find_map(|data| data.rotation).unwrap_or(0.0) / 90.0;
-        let sideways = turns.rem_euclid(2.0).round() == 1.0;
+        let sideways = (turns.rem_euclid(2.0) - 1.0).abs() < 0.5;
         if sideways { (height, width) } else { (width, height) }
     }
 
@@ -174,7 +175,7 @@ impl Stream {
     }
 
     pub(super) fn interlaced(&self, frame: &Frame) -> bool {
-        frame.interlaced_frame == Some(1)
+        frame.interlaced == Some(1)
             || self.field_order.as_deref().is_some_and(|order| ["tt", "bb", "tb", "bt"].contains(&order))
     }
 

@@ -16,9 +16,9 @@ pub const SNIFF_BYTES: usize = 64 * 1024;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Demuxer {
-    /// MP4, QuickTime, 3GP.
+    /// MP4, `QuickTime`, 3GP.
     Mov,
-    /// Matroska and WebM.
+    /// Matroska and `WebM`.
     Matroska,
     /// MPEG transport stream.
     MpegTs,
@@ -119,7 +119,7 @@ fn container(head: &[u8]) -> Option<Demuxer> {
     is_transport_stream(head).then_some(Demuxer::MpegTs)
 }
 
-/// Whether the file starts with a box of the ISO base media format or of QuickTime.
+/// Whether the file starts with a box of the ISO base media format or of `QuickTime`.
 fn is_iso_media(head: &[u8]) -> bool {
     let Some((size, kind)) = head.first_chunk::<8>().map(|header| header.split_at(4)) else { return false };
     let size = u32::from_be_bytes([size[0], size[1], size[2], size[3]]);

@@ -12,22 +12,22 @@ use web_svc::pipeline::{
 use crate::server::FileServer;
 
 /// A directory of sources behind a server, and a pipeline to read them.
-pub struct Bench {
-    pub directory: tempfile::TempDir,
-    pub server: FileServer,
-    pub pipeline: Pipeline,
+pub(crate) struct Bench {
+    pub(crate) directory: tempfile::TempDir,
+    pub(crate) server: FileServer,
+    pub(crate) pipeline: Pipeline,
 }
 
 /// All renditions of one source, written as a player would fetch them.
-pub struct Published {
-    pub root: PathBuf,
-    pub plan: Plan,
-    pub video: Vec<Track>,
-    pub audio: Vec<Track>,
+pub(crate) struct Published {
+    pub(crate) root: PathBuf,
+    pub(crate) plan: Plan,
+    pub(crate) video: Vec<Track>,
+    pub(crate) audio: Vec<Track>,
 }
 
 impl Bench {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let server = FileServer::start(directory.path()).await;
         let settings = Settings { threads: 1, ..Settings::default() };
@@ -35,26 +35,26 @@ impl Bench {
         Self { directory, server, pipeline }
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
-    pub async fn probe(&self, name: &str) -> Result<SourceInfo, PipelineError> {
+    pub(crate) async fn probe(&self, name: &str) -> Result<SourceInfo, PipelineError> {
         self.pipeline.probe(&self.server.source(name), &CancellationToken::new()).await
     }
 
-    pub async fn encode_chunk(&self, plan: &Plan, index: u32, source: &Source) -> Encoded {
+    pub(crate) async fn encode_chunk(&self, plan: &Plan, index: u32, source: &Source) -> Encoded {
         let cancel = CancellationToken::new();
         self.pipeline.encode_chunk(plan, index, source, self.directory.path(), |_| (), &cancel).await.unwrap()
     }
 
     /// Probes and encodes everything of `name` into `{name}.out/`.
-    pub async fn publish(&self, name: &str) -> Published {
+    pub(crate) async fn publish(&self, name: &str) -> Published {
         let info = self.probe(name).await.unwrap();
         self.publish_plan(name, Plan::new(info)).await
     }
 
-    pub async fn publish_plan(&self, name: &str, plan: Plan) -> Published {
+    pub(crate) async fn publish_plan(&self, name: &str, plan: Plan) -> Published {
         let source = self.server.source(name);
         let root = self.path(&format!("{name}.out"));
         let (mut video, mut audio) = (Vec::new(), Vec::new());
@@ -94,7 +94,7 @@ fn publish_output(root: &Path, output: &RenditionOutput, tracks: &mut Vec<Track>
 
 impl Published {
     /// Init segment and media segments of one rendition in one file.
-    pub fn assembled(&self, track: &Track) -> String {
+    pub(crate) fn assembled(&self, track: &Track) -> String {
         let folder = self.root.join("1").join(track.name.as_str());
         let mut bytes = std::fs::read(folder.join(INIT_FILE)).unwrap();
         for segment in &track.segments {
@@ -105,7 +105,7 @@ impl Published {
         path.to_str().unwrap().to_owned()
     }
 
-    pub fn presentation(&self, growth: Growth) -> Presentation {
+    pub(crate) fn presentation(&self, growth: Growth) -> Presentation {
         let rung = |name: &RenditionName| self.plan.rungs.iter().find(|rung| rung.name == *name).unwrap();
         let video = self.video.iter().map(|track| VideoRendition {
             width: rung(&track.name).width,
@@ -122,7 +122,7 @@ impl Published {
     }
 
     /// Writes both manifests and all playlists beside the segments.
-    pub fn write_manifests(&self, presentation: &Presentation) {
+    pub(crate) fn write_manifests(&self, presentation: &Presentation) {
         std::fs::write(self.root.join("manifest.mpd"), presentation.dash_manifest()).unwrap();
         std::fs::write(self.root.join("master.m3u8"), presentation.hls_master()).unwrap();
         for track in self.video.iter().chain(&self.audio) {

@@ -7,19 +7,19 @@ use std::process::Command;
 const BITS: usize = 16;
 
 /// Runs a program to its end; answers standard output and standard error.
-pub fn run(program: &str, arguments: &[&str]) -> (Vec<u8>, String) {
+pub(crate) fn run(program: &str, arguments: &[&str]) -> (Vec<u8>, String) {
     let output = Command::new(program).args(arguments).output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{program} {arguments:?}: {stderr}");
     (output.stdout, stderr)
 }
 
-pub fn words(text: &str) -> Vec<&str> {
+pub(crate) fn words(text: &str) -> Vec<&str> {
     text.split_whitespace().collect()
 }
 
 /// The input options of a video of numbered frames.
-pub fn numbered(rate: &str, frames: u32, size: &str) -> Vec<String> {
+pub(crate) fn numbered(rate: &str, frames: u32, size: &str) -> Vec<String> {
     let code = "geq=lum='if(eq(mod(floor(N/pow(2,X))+Y,2),1),235,16)':cb=128:cr=128";
     let graph =
         format!("color=s={BITS}x2:r={rate},format=yuv420p,{code},scale={size}:flags=neighbor,trim=end_frame={frames}");
@@ -27,13 +27,13 @@ pub fn numbered(rate: &str, frames: u32, size: &str) -> Vec<String> {
 }
 
 /// The input options of a sound that is silent but for 20 ms of a tone at every full second.
-pub fn clicks(seconds: f64) -> Vec<String> {
+pub(crate) fn clicks(seconds: f64) -> Vec<String> {
     let graph = format!("aevalsrc='if(lt(mod(t,1),0.02),0.8*sin(2*PI*1000*t),0)':s=48000:d={seconds}");
     ["-f", "lavfi", "-i", &graph].map(str::to_owned).to_vec()
 }
 
 /// Makes `path` from inputs and output options.
-pub fn make(path: &Path, inputs: &[String], options: &str) {
+pub(crate) fn make(path: &Path, inputs: &[String], options: &str) {
     let mut arguments = words("-v error -nostdin -y");
     arguments.extend(inputs.iter().map(String::as_str));
     arguments.extend(words(options));
@@ -42,7 +42,7 @@ pub fn make(path: &Path, inputs: &[String], options: &str) {
 }
 
 /// The numbers that the frames of a video carry, in the order shown.
-pub fn frame_numbers(video: &str) -> Vec<u32> {
+pub(crate) fn frame_numbers(video: &str) -> Vec<u32> {
     let graph = format!("scale={BITS}:2:flags=area,format=gray");
     let arguments = [
         "-v",
@@ -75,7 +75,7 @@ fn number(picture: &[u8]) -> u32 {
 }
 
 /// When the clicks of a sound begin, in seconds of its own time stamps.
-pub fn click_times(audio: &str) -> Vec<f64> {
+pub(crate) fn click_times(audio: &str) -> Vec<f64> {
     const RATE: f64 = 48_000.0;
     let filter = "aresample=48000:first_pts=0,aformat=sample_fmts=flt:channel_layouts=mono";
     let arguments =

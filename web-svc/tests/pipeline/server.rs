@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use tokio_util::io::ReaderStream;
 use web_svc::pipeline::Source;
 
-pub struct FileServer {
+pub(crate) struct FileServer {
     address: SocketAddr,
     asked: Arc<Mutex<Vec<String>>>,
     task: JoinHandle<()>,
@@ -27,7 +27,7 @@ struct Files {
 }
 
 impl FileServer {
-    pub async fn start(root: impl Into<PathBuf>) -> Self {
+    pub(crate) async fn start(root: impl Into<PathBuf>) -> Self {
         let asked = Arc::new(Mutex::new(Vec::new()));
         let files = Files { root: root.into(), asked: Arc::clone(&asked) };
         let app = Router::new().route("/{*path}", get(serve)).with_state(files);
@@ -37,16 +37,16 @@ impl FileServer {
         Self { address, asked, task }
     }
 
-    pub fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}/{path}", self.address)
     }
 
-    pub fn source(&self, path: &str) -> Source {
+    pub(crate) fn source(&self, path: &str) -> Source {
         Source::new(self.url(path).parse().unwrap()).unwrap()
     }
 
     /// The paths that were asked for so far.
-    pub fn asked(&self) -> Vec<String> {
+    pub(crate) fn asked(&self) -> Vec<String> {
         self.asked.lock().unwrap().clone()
     }
 }
