@@ -86,7 +86,7 @@ impl From<Sort> for VideoSort {
 pub(crate) async fn run(session: &Session, command: VideoCommand) -> Result<(), Failure> {
     match command {
         VideoCommand::List { query, sort, limit, all } => {
-            let query = VideoQuery { q: query, cursor: None, limit: Some(limit), sort: Some(sort.into()) };
+            let query = VideoQuery { q: query, cursor: None, limit: Some(limit), sort: Some(sort.into()), all: true };
             list(session, query, all).await
         }
         VideoCommand::Show { id } => {
