@@ -38,7 +38,7 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         1 => any::<usize>().prop_map(|which| Step::Remove { which }),
         2 => (any::<usize>(), weight()).prop_map(|(which, weight)| Step::Reweight { which, weight }),
         1 => (any::<usize>(), 0..3u8).prop_map(|(which, zone)| Step::Rezone { which, zone }),
-        1 => (1..4u8).prop_map(|replicas| Step::Replicas { replicas }),
+        1 => (1..6u8).prop_map(|replicas| Step::Replicas { replicas }),
     ]
 }
 

@@ -13,9 +13,9 @@
 //! What is still open after that is decided by a hash of partition and node, so that the copies of one node's partitions
 //! are spread over all the others, which share the work when it fails.
 //!
-//! Zones come before weights: one small node alone in its zone holds a copy of everything when there are only as many
-//! zones as replicas. [`crate::balance`] shows nothing of that, since it is what the node is due; give the zones equal
-//! capacity, or no more zones than you have.
+//! Zones come before weights: where there are only as many zones as replicas, each zone holds a copy of everything, and a
+//! small node alone in its zone fills up first. So give zones like capacities, or have more zones than replicas.
+//! [`crate::balance`] compares with what a node is due under all of this, not with its weight alone.
 
 use triton_api::{
     Epoch, NodeId, PartitionId,
