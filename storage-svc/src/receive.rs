@@ -80,9 +80,7 @@ impl Write {
     }
 }
 
-async fn gather<E>(
-    content: &mut (impl Stream<Item = Result<Bytes, E>> + Unpin),
-) -> Result<Batch, ReceiveError<E>> {
+async fn gather<E>(content: &mut (impl Stream<Item = Result<Bytes, E>> + Unpin)) -> Result<Batch, ReceiveError<E>> {
     let (mut frames, mut bytes) = (Vec::new(), 0);
     while bytes < BATCH_BYTES && frames.len() < BATCH_FRAMES_MAX {
         match tokio::time::timeout(SILENCE_TIMEOUT, content.next()).await {

@@ -87,7 +87,8 @@ pub async fn serve(config: Config, stop: CancellationToken) -> Result<Running, S
     let store = blocking::run(move || Store::open(&dir, reserve_bytes)).await?;
     let caller = Caller::new(config.secret.clone(), telemetry::outgoing)?;
     let id = store.id();
-    let router = routes::router(Node::new(store.clone(), caller, Pace::new(config.pull_bytes_per_second)), config.secret);
+    let router =
+        routes::router(Node::new(store.clone(), caller, Pace::new(config.pull_bytes_per_second)), config.secret);
     let task = tokio::spawn(async move {
         let serving = triton_kit::serve::serve(listener, router, stop.clone(), config.drain_timeout);
         let (drained, ()) = tokio::join!(serving, upkeep(&store, stop));

@@ -112,7 +112,8 @@ mod tests {
     fn range_counts_only_for_the_content_that_if_range_names() {
         let hash = BlobHash::of(b"x");
         assert_eq!(wish(IF_RANGE, &etag(hash)).part(hash, 10), RangeRequest::Part(1..3));
-        for other in [etag(BlobHash::of(b"y")), format!("W/{}", etag(hash)), "Sun, 06 Nov 1994 08:49:37 GMT".to_owned()] {
+        for other in [etag(BlobHash::of(b"y")), format!("W/{}", etag(hash)), "Sun, 06 Nov 1994 08:49:37 GMT".to_owned()]
+        {
             assert_eq!(wish(IF_RANGE, &other).part(hash, 10), RangeRequest::Whole, "{other}");
         }
     }

@@ -111,8 +111,7 @@ fn make_folders(disk: &Disk) -> Result<(), DiskError> {
 }
 
 fn write_identity(disk: &Disk) -> Result<NodeId, DiskError> {
-    let identity =
-        Identity { id: NodeId::generate(), format_version: FORMAT_VERSION, created_at: Timestamp::now() };
+    let identity = Identity { id: NodeId::generate(), format_version: FORMAT_VERSION, created_at: Timestamp::now() };
     let json = serde_json::to_vec_pretty(&identity).expect("an identity is plain JSON");
     write_durably(disk, Path::new(NODE), json)?;
     Ok(identity.id)

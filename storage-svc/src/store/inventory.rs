@@ -52,7 +52,7 @@ impl Store {
     }
 
     fn keys(&self, partition: PartitionId) -> Result<BTreeMap<BlobKey, Kind>, StoreError> {
-        self.check_partition(partition)?;
+        super::check_partition(partition)?;
         let mut keys = BTreeMap::new();
         for (folder, kind) in [(BLOBS, Kind::Blob), (TOMBSTONES, Kind::Tombstone)] {
             for file_name in self.disk.list(&dir::partition_path(folder, partition))? {
@@ -67,12 +67,7 @@ impl Store {
     }
 
     /// The key of a file that is named by its key's hash.
-    fn key_inside(
-        &self,
-        partition: PartitionId,
-        folder: &str,
-        file_name: &str,
-    ) -> Result<Option<BlobKey>, StoreError> {
+    fn key_inside(&self, partition: PartitionId, folder: &str, file_name: &str) -> Result<Option<BlobKey>, StoreError> {
         let path = dir::partition_path(folder, partition).join(file_name);
         let key = match folder {
             TOMBSTONES => self.read_tombstone(&path)?.map(|tombstone| tombstone.key),

@@ -91,7 +91,10 @@ impl Store {
         };
         let taken: Result<Vec<()>, StoreError> = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..STOCK_THREADS).map(|thread| scope.spawn(move || stock(thread))).collect();
-            threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+                .collect()
         });
         taken.map(drop).map_err(OpenError::Stock)
     }
@@ -132,14 +135,14 @@ impl Store {
         })
     }
 
-    /// Refuses what is no partition.
-    pub(crate) fn check_partition(&self, partition: PartitionId) -> Result<(), StoreError> {
-        if partition.get() < PARTITIONS { Ok(()) } else { Err(StoreError::NoPartition(partition)) }
-    }
-
     fn temporary_path(&self) -> PathBuf {
         // The directory is swept at the start and locked since: a counter is enough.
         let number = self.temporaries.fetch_add(1, Ordering::Relaxed);
         Path::new(dir::TMP).join(format!("{number:016x}"))
     }
+}
+
+/// Refuses what is no partition.
+pub(crate) fn check_partition(partition: PartitionId) -> Result<(), StoreError> {
+    if partition.get() < PARTITIONS { Ok(()) } else { Err(StoreError::NoPartition(partition)) }
 }

@@ -133,7 +133,8 @@ impl Store {
         let mut dropped = 0;
         for partition in (0..PARTITIONS).map(PartitionId::new) {
             if self.ledger.lock(partition).tally().tombstones > 0 {
-                dropped += self.drop_tombstones(partition, |deleted_at| now.duration_since(deleted_at) > TOMBSTONE_TTL)?;
+                dropped +=
+                    self.drop_tombstones(partition, |deleted_at| now.duration_since(deleted_at) > TOMBSTONE_TTL)?;
             }
         }
         Ok(dropped)
