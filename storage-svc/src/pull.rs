@@ -12,7 +12,7 @@ use crate::{
     blocking,
     node::Node,
     receive::{ReceiveError, receive},
-    store::{Claim, Store, StoreError},
+    store::{Claim, Store, StoreError, check_partition},
 };
 
 /// Blobs in flight in one step.
@@ -48,7 +48,7 @@ struct Plan {
 /// Keys that the source could not deliver are listed in the report. A disk that takes no writes, or an epoch that has
 /// grown old meanwhile, ends the step with an error; what was copied stays and is skipped the next time.
 pub(crate) async fn pull(node: &Node, partition: PartitionId, request: PullRequest) -> Result<PullReport, PullError> {
-    node.store.check_partition(partition)?;
+    check_partition(partition)?;
     let source = source(node, &request)?;
     let page = source.inventory(partition, request.cursor.as_deref()).await.map_err(PullError::Source)?;
     let (store, bytes_max) = (node.store.clone(), request.bytes_max);

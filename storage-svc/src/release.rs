@@ -14,7 +14,7 @@ use triton_api::{
 use crate::{
     blocking,
     node::Node,
-    store::{PAGE_ENTRIES_MAX, StoreError},
+    store::{PAGE_ENTRIES_MAX, StoreError, check_partition},
 };
 
 /// Blobs whose holders are asked at once.
@@ -39,7 +39,7 @@ pub(crate) async fn release(
     partition: PartitionId,
     request: ReleaseRequest,
 ) -> Result<ReleaseReport, ReleaseError> {
-    node.store.check_partition(partition)?;
+    check_partition(partition)?;
     let record = node.store.layout().filter(|record| is_committed(record, request.epoch));
     let record = record.ok_or(ReleaseError::Epoch(request.epoch))?;
     if !is_former_holder(&record, partition, node.store.id()) {

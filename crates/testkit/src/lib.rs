@@ -1,1 +1,16 @@
-//! Not written yet.
+//! Dev-only: real services as child processes, on free ports, with a kill switch.
+//!
+//! Everything here panics when something goes wrong: it is for tests, and a test has nothing better to do.
+#![expect(clippy::unwrap_used, reason = "for tests only, which fail by panicking")]
+
+mod cluster;
+mod port;
+mod process;
+mod storage;
+mod wait;
+
+pub use cluster::Cluster;
+pub use port::free_port;
+pub use process::{Process, Program};
+pub use storage::{StorageNode, content};
+pub use wait::eventually;

@@ -34,7 +34,7 @@ const CHUNK_BYTES: u64 = 512 * 1024;
 enum Answer {
     NotModified(BlobHash),
     Unsatisfiable(u64),
-    Content { blob: OpenBlob, part: Range<u64>, is_partial: bool, first: Bytes },
+    Content { blob: Arc<OpenBlob>, part: Range<u64>, is_partial: bool, first: Bytes },
 }
 
 /// Read a blob, whole or in part.
@@ -108,7 +108,7 @@ fn begin(store: &Store, key: &BlobKey, wish: &Wish) -> Result<Answer, StoreError
         RangeRequest::Unsatisfiable => return Ok(Answer::Unsatisfiable(len_bytes)),
     };
     let first = blob.read(&chunk(part.start, part.end))?;
-    Ok(Answer::Content { blob, part, is_partial, first })
+    Ok(Answer::Content { blob: Arc::new(blob), part, is_partial, first })
 }
 
 /// The chunk that begins at `start`, up to the next border of chunks.
@@ -116,7 +116,7 @@ fn chunk(start: u64, end: u64) -> Range<u64> {
     start..end.min((start / CHUNK_BYTES + 1) * CHUNK_BYTES)
 }
 
-fn content(blob: OpenBlob, part: Range<u64>, is_partial: bool, first: Bytes) -> Response {
+fn content(blob: Arc<OpenBlob>, part: Range<u64>, is_partial: bool, first: Bytes) -> Response {
     let description = blob.description();
     let (hash, len_bytes) = (description.hash, description.len_bytes);
     let status = if is_partial { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
@@ -134,8 +134,7 @@ fn content(blob: OpenBlob, part: Range<u64>, is_partial: bool, first: Bytes) -> 
 }
 
 /// The first chunk and those of the rest; while one is sent the next is read, so that two are in memory at most.
-fn chunks(blob: OpenBlob, first: Bytes, rest: Range<u64>) -> impl Stream<Item = Result<Bytes, StoreError>> {
-    let blob = Arc::new(blob);
+fn chunks(blob: Arc<OpenBlob>, first: Bytes, rest: Range<u64>) -> impl Stream<Item = Result<Bytes, StoreError>> {
     let read = move |start: u64| {
         let (blob, part) = (Arc::clone(&blob), chunk(start, rest.end));
         (!part.is_empty()).then(|| (part.end, blocking::start(move || blob.read(&part))))

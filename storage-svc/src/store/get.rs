@@ -93,7 +93,6 @@ impl Store {
     }
 
     /// The outer error is the disk's, the inner one says what is wrong with the file.
-    #[expect(clippy::type_complexity, reason = "two kinds of failure, used once")]
     fn read_footer(
         &self,
         path: &std::path::Path,
@@ -121,24 +120,22 @@ impl OpenBlob {
     /// Reads a part of the payload and verifies every block that it touches. A damaged copy is put aside.
     pub(crate) fn read(&self, part: &Range<u64>) -> Result<Bytes, StoreError> {
         let wide = format::aligned(part, self.description().len_bytes);
-        let content = match &self.payload {
-            Some(payload) => Some(payload.slice(size(wide.start)..size(wide.end))),
-            None => {
-                let read = self.store.disk.read_at(&self.path, &self.file, wide.start, size(wide.end - wide.start));
-                or_short(read)?.map(Bytes::from)
-            }
+        let content = if let Some(payload) = &self.payload {
+            Some(payload.slice(size(wide.start)..size(wide.end)))
+        } else {
+            let wide_bytes = size(wide.end - wide.start);
+            or_short(self.store.disk.read_at(&self.path, &self.file, wide.start, wide_bytes))?.map(Bytes::from)
         };
-        match content {
+        let reason = match content {
             Some(content) if self.footer.verify(wide.start, &content) => {
                 let start = size(part.start - wide.start);
-                Ok(content.slice(start..start + size(part.end - part.start)))
+                return Ok(content.slice(start..start + size(part.end - part.start)));
             }
-            content => {
-                let reason = if content.is_some() { "a block's checksum is wrong" } else { "it ends early" };
-                self.store.put_aside(self.partition, &self.path, self.identity, reason)?;
-                Err(StoreError::Corrupt { key: self.description().key.clone(), reason })
-            }
-        }
+            Some(_) => "a block's checksum is wrong",
+            None => "it ends early",
+        };
+        self.store.put_aside(self.partition, &self.path, self.identity, reason)?;
+        Err(StoreError::Corrupt { key: self.description().key.clone(), reason })
     }
 }
 

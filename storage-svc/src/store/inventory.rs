@@ -52,7 +52,7 @@ impl Store {
     }
 
     fn keys(&self, partition: PartitionId) -> Result<BTreeMap<BlobKey, Kind>, StoreError> {
-        self.check_partition(partition)?;
+        super::check_partition(partition)?;
         let mut keys = BTreeMap::new();
         for (folder, kind) in [(BLOBS, Kind::Blob), (TOMBSTONES, Kind::Tombstone)] {
             for file_name in self.disk.list(&dir::partition_path(folder, partition))? {

@@ -102,7 +102,7 @@ impl Ledger {
     /// Locks a partition: whoever publishes or removes one of its names holds this meanwhile.
     ///
     /// # Panics
-    /// Where the partition is not below `PARTITIONS`, which `Store::partition` checks.
+    /// Where the partition is not below `PARTITIONS`, which `check_partition` makes sure of.
     pub(crate) fn lock(&self, partition: PartitionId) -> MutexGuard<'_, PartitionLedger> {
         self.partitions[usize::from(partition.get())].lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -135,14 +135,14 @@ impl Store {
         })
     }
 
-    /// Refuses what is no partition.
-    pub(crate) fn check_partition(&self, partition: PartitionId) -> Result<(), StoreError> {
-        if partition.get() < PARTITIONS { Ok(()) } else { Err(StoreError::NoPartition(partition)) }
-    }
-
     fn temporary_path(&self) -> PathBuf {
         // The directory is swept at the start and locked since: a counter is enough.
         let number = self.temporaries.fetch_add(1, Ordering::Relaxed);
         Path::new(dir::TMP).join(format!("{number:016x}"))
     }
+}
+
+/// Refuses what is no partition.
+pub(crate) fn check_partition(partition: PartitionId) -> Result<(), StoreError> {
+    if partition.get() < PARTITIONS { Ok(()) } else { Err(StoreError::NoPartition(partition)) }
 }

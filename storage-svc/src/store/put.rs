@@ -66,7 +66,8 @@ pub(crate) struct Staged {
     claim: Claim,
     partition: PartitionId,
     temporary: Temporary,
-    hasher: blake3::Hasher,
+    /// Two kilobytes: on the heap, because a write moves between threads.
+    hasher: Box<blake3::Hasher>,
     sums: BlockSums,
     len_bytes: u64,
 }
@@ -96,7 +97,7 @@ impl Store {
             claim,
             partition,
             temporary,
-            hasher: blake3::Hasher::new(),
+            hasher: Box::default(),
             sums: BlockSums::default(),
             len_bytes: 0,
         })
