@@ -188,7 +188,7 @@ impl Ring {
     }
 }
 
-/// The longest that a caller waits for anything that has no limit of its own, as a deadline from now.
+/// The moment after `wait`.
 fn deadline(wait: Duration) -> Instant {
     Instant::now() + wait
 }

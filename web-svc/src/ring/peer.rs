@@ -99,6 +99,11 @@ impl Peer {
         }
     }
 
+    /// Another node was faster after this one had been waited for.
+    pub(super) fn was_slower_than(&self, waited: Duration) {
+        self.lock().latency.record(waited, Instant::now());
+    }
+
     /// The node did not answer, or answered that it is broken. Begins to probe it where that opens its circuit.
     pub(super) fn failed(self: &Arc<Self>, why: &str, took: Duration) {
         let now = Instant::now();

@@ -44,6 +44,9 @@ enum Why {
     Hedge,
 }
 
+/// Who has not answered yet, and since when.
+type Waiting = BTreeMap<NodeId, (Arc<Peer>, Home, Instant)>;
+
 struct Attempt<T> {
     node: NodeId,
     took: Duration,
@@ -59,8 +62,7 @@ struct Race<'a, T> {
     given_up: usize,
     queue: VecDeque<(Arc<Peer>, Home)>,
     pending: FuturesUnordered<BoxFuture<'static, Attempt<T>>>,
-    /// Who has not answered yet.
-    waiting: BTreeMap<NodeId, (Arc<Peer>, Home)>,
+    waiting: Waiting,
     tally: Tally,
     hedged: bool,
     last_launch: Instant,
@@ -154,7 +156,7 @@ impl<T: Send + 'static> Race<'_, T> {
                 () = sleep_until(until) => break,
             }
         }
-        for (node, (peer, home)) in std::mem::take(&mut self.waiting) {
+        for (node, (peer, home, _)) in std::mem::take(&mut self.waiting) {
             peer.failed("no answer in time", self.ring.shared.limits.open_timeout);
             self.tally.unknown(node, home, "no answer in time");
         }
@@ -201,7 +203,7 @@ impl<T: Send + 'static> Race<'_, T> {
         tracing::trace!(node.id = %peer.node, blob.key = %self.key, ?why, "ask");
         let (node, flight, started) = (peer.node, peer.fly(), Instant::now());
         let answer = (self.ask)(peer.client.clone());
-        self.waiting.insert(node, (peer, home));
+        self.waiting.insert(node, (peer, home, started));
         self.last_launch = started;
         self.pending.push(Box::pin(async move {
             let result = answer.await;
@@ -212,7 +214,7 @@ impl<T: Send + 'static> Race<'_, T> {
     /// Takes an answer in: `Ok(None)` where another replica must be asked.
     fn take(&mut self, attempt: Attempt<T>) -> Result<Option<Found<T>>, RingError> {
         let Attempt { node, took, flight, result } = attempt;
-        let Some((peer, home)) = self.waiting.remove(&node) else { return Ok(None) };
+        let Some((peer, home, _)) = self.waiting.remove(&node) else { return Ok(None) };
         let error = match result {
             Ok(answer) => {
                 peer.answered(Some(took));
@@ -245,6 +247,10 @@ impl<T: Send + 'static> Race<'_, T> {
         if waiting.is_empty() {
             return;
         }
+        // At once, so that the next reader asks another node first; how slow it really is will show.
+        for (peer, _, since) in waiting.values() {
+            peer.was_slower_than(since.elapsed());
+        }
         // A node that hangs must be found out although hedges hide it: otherwise each reader would pay for it again.
         if let Ok(permit) = Arc::clone(&ring.shared.measured).try_acquire_owned() {
             let patience = ring.shared.limits.patience_max;
@@ -258,18 +264,18 @@ impl<T: Send + 'static> Race<'_, T> {
 
 async fn measure<T>(
     mut pending: FuturesUnordered<BoxFuture<'static, Attempt<T>>>,
-    mut waiting: BTreeMap<NodeId, (Arc<Peer>, Home)>,
+    mut waiting: Waiting,
     patience: Duration,
 ) {
     let until = deadline(patience);
     while let Ok(Some(attempt)) = timeout_at(until, pending.next()).await {
-        let Some((peer, _)) = waiting.remove(&attempt.node) else { continue };
+        let Some((peer, ..)) = waiting.remove(&attempt.node) else { continue };
         match &attempt.result {
             Ok(_) => peer.answered(Some(attempt.took)),
             Err(error) => learn(&peer, error, attempt.took),
         }
     }
-    for (peer, _) in waiting.into_values() {
+    for (peer, ..) in waiting.into_values() {
         peer.failed("no answer in time", patience);
     }
 }

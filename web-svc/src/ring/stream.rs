@@ -97,6 +97,7 @@ impl Reader {
             if self.rest.is_empty() && self.hash != hasher.finalize().into() {
                 metrics::counter!("triton_ring_corrupt_reads_total").increment(1);
                 tracing::error!(node.id = %self.source.peer.node, blob.key = %self.key, "blob does not have its hash");
+                self.source.peer.failed("the bytes do not have the blob's hash", Duration::ZERO);
                 return Err(RingError::Corrupt { key: self.key.clone() });
             }
         }

@@ -148,6 +148,14 @@ fn files(dir: PathBuf) -> Vec<PathBuf> {
     found
 }
 
+impl Cluster {
+    /// Writes a blob and waits until all copies are there.
+    pub async fn put_everywhere(&self, key: &BlobKey, content: &Bytes) {
+        self.ring.put(key, content.clone()).await.unwrap();
+        eventually("all copies are there", || self.ring.write_bytes_in_flight() == 0).await;
+    }
+}
+
 pub fn key(text: &str) -> BlobKey {
     text.parse().unwrap()
 }

@@ -27,7 +27,7 @@ async fn delete_with_one_of_three_holders_dead_is_safe_and_reported() {
     let key = key("a/b");
     cluster.ring.put(&key, content(1, 1_000)).await.unwrap();
     eventually("all copies are there", || cluster.ring.write_bytes_in_flight() == 0).await;
-    cluster.nodes[0].proxy.kill();
+    cluster.nodes[0].proxy.kill().await;
     cluster.ring.delete(&key).await.unwrap();
     timeout(Duration::from_secs(5), cluster.ring.wait_degraded()).await.unwrap();
     let degraded = cluster.ring.take_degraded();
@@ -40,8 +40,8 @@ async fn delete_needs_a_majority() {
     let mut cluster = Cluster::start(3, 3).await;
     let key = key("a/b");
     cluster.ring.put(&key, content(1, 1_000)).await.unwrap();
-    cluster.nodes[0].proxy.kill();
-    cluster.nodes[1].proxy.kill();
+    cluster.nodes[0].proxy.kill().await;
+    cluster.nodes[1].proxy.kill().await;
     let error = cluster.ring.delete(&key).await.unwrap_err();
     assert!(matches!(error, RingError::Unavailable { operation: "delete", .. }), "{error}");
 }

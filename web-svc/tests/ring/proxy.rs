@@ -32,6 +32,8 @@ pub enum Fault {
     CutAfter(u64),
     /// Forwards this many bytes of answers, then stalls.
     StallAfter(u64),
+    /// Flips one bit of the answers' byte at this position, counted over all connections.
+    FlipAt(u64),
     /// Holds each piece of an answer for this long.
     Delay(Duration),
 }
@@ -71,8 +73,11 @@ impl Proxy {
     }
 
     /// Refuses connections and breaks the open ones, like a machine whose process was killed.
-    pub fn kill(&mut self) {
-        self.accepting = None;
+    pub async fn kill(&mut self) {
+        if let Some(accepting) = self.accepting.take() {
+            accepting.abort();
+            assert!(accepting.await.unwrap_err().is_cancelled());
+        }
     }
 
     pub async fn revive(&mut self) {
@@ -145,8 +150,13 @@ async fn forward_answers(state: &State, mut from: OwnedReadHalf, mut to: OwnedWr
                 tokio::time::sleep(delay).await;
                 len as u64
             }
-            Fault::None | Fault::Stall => len as u64,
+            Fault::None | Fault::Stall | Fault::FlipAt(_) => len as u64,
         };
+        if let Fault::FlipAt(at) = fault
+            && (sent..sent + len as u64).contains(&at)
+        {
+            piece[usize::try_from(at - sent).unwrap()] ^= 1;
+        }
         to.write_all(&piece[..usize::try_from(allowed).unwrap()]).await?;
         state.answer_bytes.fetch_add(allowed, Ordering::SeqCst);
         if allowed < len as u64 {

@@ -46,7 +46,7 @@ async fn any_dead_node_fails_no_read() {
     cluster.ring.put(&key, content.clone()).await.unwrap();
     for dead in 0..3 {
         eventually("all copies are there", || cluster.ring.write_bytes_in_flight() == 0).await;
-        cluster.nodes[dead].proxy.kill();
+        cluster.nodes[dead].proxy.kill().await;
         for _ in 0..10 {
             let started = Instant::now();
             assert_eq!(cluster.ring.read_all(&key, 200_000).await.unwrap(), content);
@@ -58,40 +58,24 @@ async fn any_dead_node_fails_no_read() {
 }
 
 #[tokio::test]
-async fn stopped_node_delays_few_reads_and_its_circuit_opens_and_closes_again() {
+async fn stopped_node_delays_few_reads_and_comes_back_by_itself() {
     let cluster = Cluster::start(3, 3).await;
-    let (key, content) = (key("a/b"), content(1, 200_000));
-    cluster.ring.put(&key, content.clone()).await.unwrap();
-    eventually("all copies are there", || cluster.ring.write_bytes_in_flight() == 0).await;
+    let (blob, bytes) = (key("a/b"), content(1, 200_000));
+    cluster.put_everywhere(&blob, &bytes).await;
     let stopped = &cluster.nodes[2];
     stopped.proxy.fault(Fault::Stall);
-    let circuit = || cluster.ring.health().iter().find(|peer| peer.node == stopped.id).unwrap().circuit;
-    let mut slowest = Duration::ZERO;
-    let until = Instant::now() + Duration::from_secs(10);
-    while circuit() == Circuit::Closed {
-        assert!(Instant::now() < until, "the circuit never opened");
+    for _ in 0..100 {
         let started = Instant::now();
-        assert_eq!(cluster.ring.read_all(&key, 200_000).await.unwrap(), content);
-        slowest = slowest.max(started.elapsed());
-        if cluster.ring.counters().hedges == 0 {
-            continue;
-        }
-        // The average fades with time: a node that was slow is tried again, which takes seconds. Ask it in a part.
-        stopped.direct.head(&key).await.unwrap();
-        if circuit() == Circuit::Closed && cluster.ring.counters().hedges > 0 {
-            break;
-        }
-    }
-    assert!(slowest < Duration::from_millis(900), "{slowest:?}");
-    // Nobody pays for the node again while it stands still.
-    for _ in 0..50 {
-        let started = Instant::now();
-        assert_eq!(cluster.ring.read_all(&key, 200_000).await.unwrap(), content);
+        assert_eq!(cluster.ring.read_all(&blob, 200_000).await.unwrap(), bytes);
         assert!(started.elapsed() < Duration::from_millis(900), "{:?}", started.elapsed());
     }
-    // The writes to it open the circuit for certain; its return is noticed by the probes alone.
+    // Its silence is noticed although hedges hide it: three readers in a hundred may have paid for it, not a third.
+    let counters = cluster.ring.counters();
+    assert!((1..=5).contains(&(counters.hedges + counters.failovers)), "{counters:?}");
+
+    let circuit = || cluster.ring.health().iter().find(|peer| peer.node == stopped.id).unwrap().circuit;
     for n in 0..3 {
-        cluster.ring.put(&crate::cluster::key(&format!("b/{n}")), crate::cluster::content(n, 10)).await.unwrap();
+        cluster.ring.put(&key(&format!("b/{n}")), content(n, 10)).await.unwrap();
     }
     eventually("the circuit opens", || circuit() != Circuit::Closed).await;
     stopped.proxy.fault(Fault::None);
@@ -102,8 +86,7 @@ async fn stopped_node_delays_few_reads_and_its_circuit_opens_and_closes_again() 
 async fn cut_in_mid_stream_is_resumed_elsewhere_with_the_right_bytes() {
     let cluster = Cluster::start(3, 3).await;
     let (key, content) = (key("a/b"), content(1, 4 * MIB));
-    cluster.ring.put(&key, content.clone()).await.unwrap();
-    eventually("all copies are there", || cluster.ring.write_bytes_in_flight() == 0).await;
+    cluster.put_everywhere(&key, &content).await;
     cluster.nodes[0].proxy.fault(Fault::CutAfter(700_000));
     cluster.nodes[1].proxy.fault(Fault::CutAfter(1_500_000));
     let until = Instant::now() + Duration::from_secs(20);
@@ -119,8 +102,7 @@ async fn cut_in_mid_stream_is_resumed_elsewhere_with_the_right_bytes() {
 async fn silence_in_mid_stream_is_resumed_elsewhere_within_a_second() {
     let cluster = Cluster::start(2, 2).await;
     let (key, content) = (key("a/b"), content(1, 4 * MIB));
-    cluster.ring.put(&key, content.clone()).await.unwrap();
-    eventually("all copies are there", || cluster.ring.write_bytes_in_flight() == 0).await;
+    cluster.put_everywhere(&key, &content).await;
     cluster.nodes[0].proxy.fault(Fault::StallAfter(900_000));
     let until = Instant::now() + Duration::from_secs(20);
     while cluster.ring.counters().resumes == 0 {
@@ -132,12 +114,47 @@ async fn silence_in_mid_stream_is_resumed_elsewhere_within_a_second() {
 }
 
 #[tokio::test]
+async fn stream_never_goes_on_with_another_content() {
+    let cluster = Cluster::start(2, 2).await;
+    let (key, contents) = (key("a/b"), [content(1, 2 * MIB), content(2, 2 * MIB)]);
+    let epoch = cluster.record().write_epoch();
+    for (node, content) in cluster.nodes.iter().zip(&contents) {
+        node.direct.put(&key, BlobHash::of(content), content.clone(), epoch).await.unwrap();
+    }
+    for node in &cluster.nodes {
+        node.proxy.fault(Fault::CutAfter(700_000));
+    }
+    let error = cluster.ring.read_all(&key, 2 * MIB as u64).await.unwrap_err();
+    assert!(matches!(error, RingError::Unavailable { operation: "read", .. }), "{error}");
+    assert_eq!(cluster.ring.counters().resumes, 1);
+}
+
+#[tokio::test]
+async fn bytes_that_change_on_the_way_end_in_an_error_and_are_held_back() {
+    let cluster = Cluster::start(1, 1).await;
+    let (key, content) = (key("a/b"), content(1, 2 * MIB));
+    cluster.put_everywhere(&key, &content).await;
+    cluster.nodes[0].proxy.fault(Fault::FlipAt(1_000_000));
+    let mut read = cluster.ring.open(&key, None).await.unwrap();
+    let mut received = 0;
+    let error = loop {
+        match read.stream.try_next().await {
+            Ok(chunk) => received += chunk.unwrap().len(),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error, RingError::Corrupt { key: key.clone() });
+    assert!(received < content.len(), "a client would take the answer for complete");
+    cluster.nodes[0].proxy.fault(Fault::None);
+    assert!(cluster.ring.read_all(&key, 2 * MIB as u64).await.unwrap() == content);
+}
+
+#[tokio::test]
 async fn damaged_copies_are_never_served() {
     for offset in [10, 2_500_000] {
         let cluster = Cluster::start(3, 3).await;
         let (key, content) = (key("a/b"), content(1, 3 * MIB));
-        cluster.ring.put(&key, content.clone()).await.unwrap();
-        eventually("all copies are there", || cluster.ring.write_bytes_in_flight() == 0).await;
+        cluster.put_everywhere(&key, &content).await;
         cluster.nodes[0].flip_bit(offset);
         cluster.nodes[1].flip_bit(offset);
         let until = Instant::now() + Duration::from_secs(20);
@@ -157,13 +174,13 @@ async fn only_the_word_of_every_holder_makes_a_blob_absent() {
     let key = key("a/b");
     assert_eq!(cluster.ring.head(&key).await.unwrap_err(), RingError::NotFound { key: key.clone() });
     let holders = cluster.holders(&key);
-    cluster.node_mut(holders[1]).proxy.kill();
+    cluster.node_mut(holders[1]).proxy.kill().await;
     let error = cluster.ring.open(&key, None).await.unwrap_err();
     assert!(matches!(error, RingError::Unavailable { operation: "read", .. }), "{error}");
     // A node that is no holder needs not be asked.
     cluster.node_mut(holders[1]).proxy.revive().await;
     let stranger = cluster.nodes.iter().map(|n| n.id).find(|id| !holders.contains(id)).unwrap();
-    cluster.node_mut(stranger).proxy.kill();
+    cluster.node_mut(stranger).proxy.kill().await;
     assert_eq!(cluster.ring.open(&key, None).await.unwrap_err(), RingError::NotFound { key });
 }
 
@@ -171,8 +188,7 @@ async fn only_the_word_of_every_holder_makes_a_blob_absent() {
 async fn holder_that_lost_its_copy_is_passed_over_and_reported() {
     let cluster = Cluster::start(3, 3).await;
     let (key, content) = (key("a/b"), content(1, 10_000));
-    cluster.ring.put(&key, content.clone()).await.unwrap();
-    eventually("all copies are there", || cluster.ring.write_bytes_in_flight() == 0).await;
+    cluster.put_everywhere(&key, &content).await;
     cluster.nodes[0].lose_blob();
     cluster.nodes[1].lose_blob();
     let mut missing = std::collections::BTreeSet::new();
@@ -190,29 +206,27 @@ async fn hedges_stay_within_their_budget_when_all_nodes_are_slow() {
     let limits = RingLimits { hedge_burst: 3, ..limits() };
     let cluster = Cluster::start_with(3, 3, limits).await;
     let key = key("a/b");
-    cluster.ring.put(&key, content(1, 1_000)).await.unwrap();
-    eventually("all copies are there", || cluster.ring.write_bytes_in_flight() == 0).await;
+    cluster.put_everywhere(&key, &content(1, 1_000)).await;
     let before: u64 = cluster.nodes.iter().map(|node| node.proxy.reads()).sum();
     // Each answer takes longer than the last: every read is slower than usual.
-    for n in 0..60 {
-        let delay = Duration::from_millis(40 + 2 * n);
+    for n in 0..40 {
+        let delay = Duration::from_millis(35 + n);
         cluster.nodes.iter().for_each(|node| node.proxy.fault(Fault::Delay(delay)));
         cluster.ring.head(&key).await.unwrap();
         cluster.ring.open(&key, Some(0..10)).await.unwrap();
     }
     let reads: u64 = cluster.nodes.iter().map(|node| node.proxy.reads()).sum::<u64>() - before;
     let counters = cluster.ring.counters();
-    assert_eq!(counters.questions, 120);
-    assert!((1..=3 + 120 * 5 / 100).contains(&counters.hedges), "{counters:?}");
-    assert!(reads <= 60 + counters.hedges + counters.failovers, "{reads} {counters:?}");
+    assert_eq!(counters.questions, 80);
+    assert!((1..=3 + 80 * 5 / 100).contains(&counters.hedges), "{counters:?}");
+    assert!(reads <= 40 + counters.hedges + counters.failovers, "{reads} {counters:?}");
 }
 
 #[tokio::test]
 async fn hedge_hides_a_slow_node() {
     let cluster = Cluster::start(3, 3).await;
     let key = key("a/b");
-    cluster.ring.put(&key, content(1, 1_000)).await.unwrap();
-    eventually("all copies are there", || cluster.ring.write_bytes_in_flight() == 0).await;
+    cluster.put_everywhere(&key, &content(1, 1_000)).await;
     for node in &cluster.nodes[..2] {
         node.proxy.fault(Fault::Delay(Duration::from_millis(600)));
     }

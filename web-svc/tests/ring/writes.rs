@@ -13,7 +13,7 @@ use crate::{
 #[tokio::test]
 async fn write_is_safe_and_read_back_with_one_of_three_nodes_dead() {
     let mut cluster = Cluster::start(3, 3).await;
-    cluster.nodes[1].proxy.kill();
+    cluster.nodes[1].proxy.kill().await;
     for n in 0..8 {
         let (key, content) = (key(&format!("a/{n}")), content(n, 100_000));
         let receipt = cluster.ring.put(&key, content.clone()).await.unwrap();
@@ -41,8 +41,8 @@ async fn write_is_safe_and_read_back_with_one_of_three_nodes_dead() {
 #[tokio::test]
 async fn write_fails_clearly_with_two_of_three_nodes_dead() {
     let mut cluster = Cluster::start(3, 3).await;
-    cluster.nodes[0].proxy.kill();
-    cluster.nodes[2].proxy.kill();
+    cluster.nodes[0].proxy.kill().await;
+    cluster.nodes[2].proxy.kill().await;
     let started = Instant::now();
     let error = cluster.ring.put(&key("a/b"), content(1, 1_000)).await.unwrap_err();
     assert!(matches!(&error, RingError::Unavailable { operation: "write", .. }), "{error}");
@@ -56,7 +56,7 @@ async fn dead_holder_gets_a_stand_in_whose_copy_is_found_when_the_holders_are_go
     let mut cluster = Cluster::start(4, 3).await;
     let (key, content) = (key("v/x/1/seg"), content(1, 300_000));
     let holders = cluster.holders(&key);
-    cluster.node_mut(holders[0]).proxy.kill();
+    cluster.node_mut(holders[0]).proxy.kill().await;
     cluster.ring.put(&key, content.clone()).await.unwrap();
     let stranger = cluster.nodes.iter().map(|n| n.id).find(|id| !holders.contains(id)).unwrap();
     timeout(Duration::from_secs(5), cluster.ring.wait_degraded()).await.unwrap();
@@ -67,8 +67,8 @@ async fn dead_holder_gets_a_stand_in_whose_copy_is_found_when_the_holders_are_go
     assert_eq!(cluster.copies(&key).await.len(), 3);
 
     cluster.node_mut(holders[0]).proxy.revive().await;
-    cluster.node_mut(holders[1]).proxy.kill();
-    cluster.node_mut(holders[2]).proxy.kill();
+    cluster.node_mut(holders[1]).proxy.kill().await;
+    cluster.node_mut(holders[2]).proxy.kill().await;
     assert_eq!(cluster.ring.read_all(&key, 300_000).await.unwrap(), content);
 }
 
@@ -78,7 +78,7 @@ async fn full_quorum_of_stand_ins_is_no_write() {
     let mut cluster = Cluster::start(6, 3).await;
     let key = key("v/x/1/seg");
     for holder in cluster.holders(&key) {
-        cluster.node_mut(holder).proxy.kill();
+        cluster.node_mut(holder).proxy.kill().await;
     }
     let error = cluster.ring.put(&key, content(1, 1_000)).await.unwrap_err();
     assert!(matches!(error, RingError::Unavailable { .. }), "{error}");
