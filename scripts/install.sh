@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# Installs what is missing: `install.sh run` what the server and its build need, `install.sh test` what the tests need on
+# top. Only Debian packages, npm and crates.io are asked.
+source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
+
+# The oldest Node.js that Vite 8 runs on; Debian 12 has 18.
+readonly NODE_OLDEST=20.19.0
+readonly NODE_FALLBACK=22.23.3
+
+missing=()
+need() { command -v "$1" >/dev/null || missing+=("$2"); }
+need_file() { [ -e "$1" ] || missing+=("$2"); }
+
+packages() {
+  need cc build-essential
+  need curl curl
+  need ffmpeg ffmpeg
+  node_is_new_enough || need node nodejs
+  need npm npm
+  [ "$1" = test ] || return 0
+  need chromium chromium
+  need strace strace
+  need_file /usr/share/fonts/truetype/dejavu fonts-dejavu-core
+}
+
+install_packages() {
+  [ ${#missing[@]} -gt 0 ] || return 0
+  local as_root=()
+  if [ "$(id -u)" -ne 0 ]; then
+    # Without a terminal sudo must not ask for a password: nobody would answer.
+    if command -v sudo >/dev/null && { [ -t 0 ] || sudo -n true 2>/dev/null; }; then as_root=(sudo); fi
+  fi
+  if ! command -v apt-get >/dev/null || { [ "$(id -u)" -ne 0 ] && [ ${#as_root[@]} -eq 0 ]; }; then
+    fail "please install these packages (Debian's names) and run this again: ${missing[*]}"
+  fi
+  say "Installing ${missing[*]}"
+  "${as_root[@]}" apt-get update -q
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}"
+}
+
+node_is_new_enough() {
+  local version
+  version=$(node --version 2>/dev/null) || return 1
+  [ "$(printf '%s\n' "$NODE_OLDEST" "${version#v}" | sort -V | head -n1)" = "$NODE_OLDEST" ]
+}
+
+# The npm packages `node-linux-*` hold the official binary; npm 9 of Debian 12 does not know Node 22, so npm comes along.
+install_node() {
+  if node_is_new_enough; then return 0; fi
+  local machine
+  case "$(uname -m)" in
+    x86_64) machine=x64 ;;
+    aarch64) machine=arm64 ;;
+    *) fail "please install Node.js $NODE_OLDEST or newer: npm has no binary for $(uname -m)" ;;
+  esac
+  say "Installing Node.js $NODE_FALLBACK into .run/node (this system's is $(node --version 2>/dev/null || echo absent))"
+  mkdir -p "$NODE_PREFIX"
+  npm install --prefix "$NODE_PREFIX" --no-save --ignore-scripts "node-linux-$machine@$NODE_FALLBACK" npm@10
+  "$NODE_PREFIX/node_modules/.bin/node" --version
+}
+
+install_nextest() {
+  if cargo nextest --version >/dev/null 2>&1; then return 0; fi
+  say "Installing cargo-nextest"
+  cargo install cargo-nextest --locked
+}
+
+command -v cargo >/dev/null || fail "please install Rust first: https://rustup.rs, or your system's rustup package"
+packages "${1:?run or test}"
+install_packages
+install_node
+[ "$1" != test ] || install_nextest
