@@ -43,7 +43,7 @@ pub async fn run(app: App) {
 async fn new_trash(changes: &mut broadcast::Receiver<Changed>) {
     loop {
         match changes.recv().await {
-            Ok(changed) if !changed.keys.iter().any(|key| key.kind() == "trash") => {}
+            Ok(change) if !change.keys.iter().any(|key| key.kind() == "trash") => {}
             Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => return,
             Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
         }

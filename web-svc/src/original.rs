@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// The bytes `range` of an original; one part is open at a time.
-pub fn read(
+pub(crate) fn read(
     ring: Ring,
     id: VideoId,
     range: Range<u64>,

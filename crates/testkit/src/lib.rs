@@ -4,13 +4,16 @@
 #![expect(clippy::unwrap_used, reason = "for tests only, which fail by panicking")]
 
 mod cluster;
+pub mod media;
 mod port;
 mod process;
 mod storage;
 mod wait;
+mod web;
 
 pub use cluster::Cluster;
 pub use port::free_port;
 pub use process::{Process, Program};
 pub use storage::{StorageNode, content};
 pub use wait::eventually;
+pub use web::WebService;

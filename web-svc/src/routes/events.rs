@@ -89,7 +89,7 @@ impl Follower {
                 changed = self.changes.recv() => changed,
             };
             match changed {
-                Ok(changed) if !changed.keys.iter().any(|key| key.as_str().contains(&own)) => {}
+                Ok(change) if !change.keys.iter().any(|key| key.as_str().contains(&own)) => {}
                 Ok(_) | Err(RecvError::Lagged(_)) => break,
                 Err(RecvError::Closed) => return None,
             }

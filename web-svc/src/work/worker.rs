@@ -90,7 +90,7 @@ fn report(joined: Result<(), tokio::task::JoinError>) {
 async fn new_jobs(changes: &mut broadcast::Receiver<Changed>) {
     loop {
         match changes.recv().await {
-            Ok(changed) if !changed.keys.iter().any(is_job) => {}
+            Ok(change) if !change.keys.iter().any(is_job) => {}
             Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => return,
             // The store lives as long as the worker: nothing will come, the sleep beside goes on.
             Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
