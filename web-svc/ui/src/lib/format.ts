@@ -1,5 +1,7 @@
 /** Numbers and dates as people read them. Pure functions. */
 
+import { TITLE_CHARS_MAX } from './video';
+
 /** 0:07, 12:34, 1:02:03. */
 export function formatDuration(duration_ms: number | null | undefined): string {
   if (duration_ms == null || !Number.isFinite(duration_ms) || duration_ms < 0) return '';
@@ -75,10 +77,10 @@ export function formatAgo(rfc3339: string, now_ms: number, locale?: string): str
   return formatDate(rfc3339, locale);
 }
 
-/** A title to start from: the file's name without folders, extension and separators. */
+/** A title to start from: the file's name without folders, extension and separators, cut to the server's limit. */
 export function titleFromFileName(name: string): string {
   const base = name.split(/[\\/]/).pop() ?? name;
   const stem = base.replace(/\.[A-Za-z0-9]{1,5}$/, '');
   const words = stem.replace(/[_.]+/g, ' ').replace(/\s+/g, ' ').trim();
-  return words || 'Untitled video';
+  return [...words].slice(0, TITLE_CHARS_MAX).join('') || 'Untitled video';
 }

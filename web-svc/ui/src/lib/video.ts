@@ -36,7 +36,12 @@ export interface Video {
   visibility: Visibility;
   /** RFC 3339. */
   created_at: string;
+  original_bytes: number;
 }
+
+/** The server's limits, in characters as it counts them (Unicode scalar values). */
+export const TITLE_CHARS_MAX = 300;
+export const DESCRIPTION_CHARS_MAX = 10_000;
 
 export interface VideoPage {
   items: Video[];

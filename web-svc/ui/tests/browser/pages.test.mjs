@@ -78,7 +78,7 @@ const RARE = [
   { id: 'word', title: 'Averylongwordwithoutanyspace'.repeat(12), state: 'failed', progress: 0, reason: 'The file ends in the middle.' },
 ].map((video) => ({
   description: '', playable: false, renditions: [], playback: null, visibility: 'public', duration_ms: 3_723_000,
-  created_at: new Date().toISOString(), ...video,
+  created_at: new Date().toISOString(), original_bytes: 5_000_000, ...video,
 }));
 
 test('titles of any length and every state fit the page at both widths', async () => {

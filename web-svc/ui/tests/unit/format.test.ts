@@ -72,9 +72,9 @@ describe('a title from a file name', () => {
     expect(format.titleFromFileName('../../x.mp4')).toBe('x');
   });
 
-  it('keeps markup and emoji as they are and is never empty', () => {
+  it('keeps markup and whole emoji, within the limit, and is never empty', () => {
     expect(format.titleFromFileName('<b>"hi".mp4')).toBe('<b>"hi"');
-    expect(format.titleFromFileName('😀'.repeat(300) + '.mp4')).toBe('😀'.repeat(300));
+    expect(format.titleFromFileName('😀'.repeat(400) + '.mp4')).toBe('😀'.repeat(300));
     expect(format.titleFromFileName('.mp4')).toBe('Untitled video');
     expect(format.titleFromFileName('...mp4')).toBe('Untitled video');
   });
