@@ -58,10 +58,11 @@ struct AdaptationSet {
     segment_alignment: bool,
     #[serde(rename = "@startWithSAP")]
     start_with_sap: u8,
-    #[serde(rename = "Role", skip_serializing_if = "Option::is_none")]
-    role: Option<Descriptor>,
+    // The schema wants its elements in this order.
     #[serde(rename = "Label", skip_serializing_if = "Option::is_none")]
     label: Option<String>,
+    #[serde(rename = "Role", skip_serializing_if = "Option::is_none")]
+    role: Option<Descriptor>,
     #[serde(rename = "Representation")]
     representations: Vec<Representation>,
 }
@@ -261,4 +262,38 @@ fn iso_duration(seconds: f64) -> String {
 /// Whole seconds are enough, and every player reads them.
 fn instant(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::presentation::tests::example;
+    use super::*;
+
+    #[test]
+    fn a_complete_manifest_is_static_and_relative() {
+        insta::assert_snapshot!(example(Growth::Complete).dash_manifest());
+    }
+
+    #[test]
+    fn a_growing_manifest_is_dynamic_and_has_no_end() {
+        let since: Timestamp = "2026-11-23T02:00:00.5Z".parse().unwrap();
+        let now: Timestamp = "2026-11-23T02:00:09Z".parse().unwrap();
+        let manifest = example(Growth::Growing { since, now }).dash_manifest();
+        let head = manifest.lines().nth(1).unwrap();
+        assert!(
+            head.contains(r#"type="dynamic""#) && head.contains(r#"availabilityStartTime="2026-11-23T02:00:00Z""#),
+            "{head}"
+        );
+        assert!(
+            head.contains(r#"minimumUpdatePeriod="PT2S""#) && !head.contains("mediaPresentationDuration"),
+            "{head}"
+        );
+    }
+
+    #[test]
+    fn markup_in_a_title_is_escaped() {
+        let mut presentation = example(Growth::Complete);
+        presentation.audio[0].title = Some("</Label><script>&".to_owned());
+        assert!(presentation.dash_manifest().contains("<Label>&lt;/Label&gt;&lt;script&gt;&amp;</Label>"));
+    }
 }

@@ -135,3 +135,42 @@ fn text(write: impl FnOnce(&mut Vec<u8>) -> std::io::Result<()>) -> String {
     write(&mut out).expect("writing to memory cannot fail");
     String::from_utf8(out).expect("playlists are made of strings")
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::super::presentation::tests::example;
+    use super::*;
+
+    #[test]
+    fn the_multivariant_playlist_counts_sound_in() {
+        insta::assert_snapshot!(example(Growth::Complete).hls_master());
+    }
+
+    #[test]
+    fn a_complete_media_playlist_is_vod_and_ends() {
+        insta::assert_snapshot!(example(Growth::Complete).hls_media(&"720p".parse().unwrap()).unwrap());
+    }
+
+    #[test]
+    fn a_growing_media_playlist_is_an_event_from_the_start() {
+        let now = Timestamp::UNIX_EPOCH;
+        let playlist = example(Growth::Growing { since: now, now }).hls_media(&"audio-0".parse().unwrap()).unwrap();
+        assert!(playlist.contains("#EXT-X-PLAYLIST-TYPE:EVENT") && !playlist.contains("#EXT-X-ENDLIST"), "{playlist}");
+        assert!(playlist.contains("#EXT-X-START:TIME-OFFSET=0"), "{playlist}");
+    }
+
+    #[test]
+    fn an_unknown_rendition_has_no_playlist() {
+        assert_eq!(example(Growth::Complete).hls_media(&"8640p".parse().unwrap()), None);
+    }
+
+    #[test]
+    fn quotes_and_line_ends_in_a_title_cannot_add_attributes() {
+        let mut presentation = example(Growth::Complete);
+        presentation.audio[0].title = Some("a\",URI=\"http://evil\n#EXTINF".to_owned());
+        let playlist = presentation.hls_master();
+        assert!(playlist.contains(r#"NAME="a,URI=http://evil#EXTINF""#), "{playlist}");
+    }
+}

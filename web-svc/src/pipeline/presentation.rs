@@ -229,3 +229,76 @@ impl Track {
         self.segments.truncate(kept);
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A track of segments with the given durations in ticks and sizes in bytes.
+    pub(in super::super) fn track(name: &str, codecs: &str, timescale: u32, segments: &[(u64, u64)]) -> Track {
+        let info = |((duration_ticks, bytes_len), number): (&(u64, u64), u32)| SegmentInfo {
+            number,
+            duration_ticks: *duration_ticks,
+            bytes_len: *bytes_len,
+        };
+        let segments = segments.iter().zip(1..).map(info).collect();
+        Track { name: name.parse().unwrap(), codecs: codecs.to_owned(), timescale, segments }
+    }
+
+    pub(in super::super) fn picture(name: &str, height: u32, segments: &[(u64, u64)]) -> VideoRendition {
+        let track = track(name, "avc1.64001f", 30_000, segments);
+        VideoRendition { track, width: height * 16 / 9, height, frame_rate: "30000/1001".parse().unwrap() }
+    }
+
+    pub(in super::super) fn sound(name: &str, language: &str, segments: &[(u64, u64)]) -> AudioRendition {
+        let track = track(name, "mp4a.40.2", 48_000, segments);
+        AudioRendition { track, language: Some(language.to_owned()), title: None }
+    }
+
+    /// Two video and two audio renditions of 9.009 s.
+    pub(in super::super) fn example(growth: Growth) -> Presentation {
+        let large = picture("720p", 720, &[(120_120, 2_000_000), (120_120, 1_000_000), (30_030, 900_000)]);
+        let small = picture("360p", 360, &[(120_120, 400_000), (120_120, 300_000), (30_030, 100_000)]);
+        let blocks = [(188 * 1024, 64_000), (187 * 1024, 64_000), (48 * 1024, 16_000)];
+        let audio = vec![sound("audio-0", "eng", &blocks), sound("audio-1", "x\"y", &blocks)];
+        Presentation::new("3".parse().unwrap(), growth, vec![large, small], audio)
+    }
+
+    #[test]
+    fn only_what_every_rendition_has_without_a_gap_is_kept() {
+        let mut broken = picture("720p", 720, &[(100, 1), (100, 1), (100, 1), (100, 1)]);
+        broken.track.segments.remove(2);
+        let whole = picture("360p", 360, &[(100, 1), (100, 1), (100, 1)]);
+        let presentation = Presentation::new("1".parse().unwrap(), Growth::Complete, vec![broken, whole], Vec::new());
+        let lengths: Vec<usize> = presentation.video.iter().map(|rendition| rendition.track.segments.len()).collect();
+        assert_eq!(lengths, [2, 2]);
+    }
+
+    #[test]
+    fn sound_beyond_the_end_of_a_shorter_picture_is_left_out() {
+        let video = vec![picture("360p", 360, &[(120_120, 1)])];
+        let audio = || vec![sound("audio-0", "eng", &[(188 * 1024, 1), (188 * 1024, 1), (188 * 1024, 1)])];
+        let complete = Presentation::new("1".parse().unwrap(), Growth::Complete, video.clone(), audio());
+        assert_eq!(complete.audio[0].track.segments.len(), 1);
+        let now = Timestamp::UNIX_EPOCH;
+        let growing = Presentation::new("1".parse().unwrap(), Growth::Growing { since: now, now }, video, audio());
+        assert_eq!(growing.audio[0].track.segments.len(), 3);
+    }
+
+    #[test]
+    fn a_short_last_segment_is_no_peak() {
+        // 4 s at 8 kb/s, and one frame of 1000 bytes.
+        let track = track("360p", "avc1", 1000, &[(4000, 4000), (4000, 4000), (40, 1000)]);
+        assert_eq!(track.peak_bandwidth_bps(), 5000 * 8 * 1000 / 4040);
+    }
+
+    proptest! {
+        #[test]
+        fn the_peak_is_never_below_the_average(segments in proptest::collection::vec((1_u64..200_000, 1_u64..10_000_000), 1..40)) {
+            let track = track("360p", "avc1", 30_000, &segments);
+            prop_assert!(track.peak_bandwidth_bps() >= track.average_bandwidth_bps());
+        }
+    }
+}

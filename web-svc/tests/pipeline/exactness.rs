@@ -58,8 +58,8 @@ async fn an_avi_keeps_every_frame() {
 }
 
 #[tokio::test]
-async fn a_transport_stream_with_gops_of_ten_seconds_keeps_every_frame() {
-    exact("a.ts", "25", 800, &format!("{H264} -g 250")).await;
+async fn a_transport_stream_with_gops_of_thirty_seconds_keeps_every_frame() {
+    exact("a.ts", "25", 1000, &format!("{H264} -g 750 -sc_threshold 0")).await;
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 mod encoding;
 mod exactness;
 mod fixture;
+mod pictures;
 mod playback;
 mod refusals;
 mod server;
