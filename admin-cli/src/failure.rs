@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     fn failure(kind: ProblemType) -> Failure {
-        ClientError::Problem(Problem::new(kind, "It is so.")).into()
+        ClientError::Problem(Box::new(Problem::new(kind, "It is so."))).into()
     }
 
     #[test]

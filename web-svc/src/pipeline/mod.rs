@@ -35,6 +35,7 @@ mod sniff;
 mod source;
 mod storyboard;
 mod toolchain;
+mod whole;
 
 pub use encoded::{Encoded, INIT_FILE, RenditionOutput, Segment, segment_file};
 pub use error::{PipelineError, SourceFault};

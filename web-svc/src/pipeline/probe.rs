@@ -28,6 +28,7 @@ impl Pipeline {
             () = cancel.cancelled() => return Err(PipelineError::Cancelled),
             head = self.head(source) => sniff(&head?)?,
         };
+        self.check_whole(source, demuxer).await?;
         let streams = self.ffprobe(source, demuxer, cancel, "-show_format -show_streams -of json").await?;
         let streams: Report = parse(&streams)?;
         streams.check(&self.settings.limits)?;

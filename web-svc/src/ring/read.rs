@@ -105,7 +105,10 @@ impl Ring {
             let key = asked.clone();
             Box::pin(async move {
                 let (hash, total_bytes) = client.head(&key).await?.ok_or_else(|| {
-                    ClientError::Problem(Problem::new(ProblemType::NotFound, format!("There is no blob {key}.")))
+                    ClientError::Problem(Box::new(Problem::new(
+                        ProblemType::NotFound,
+                        format!("There is no blob {key}."),
+                    )))
                 })?;
                 Ok(BlobHead { hash, total_bytes })
             })

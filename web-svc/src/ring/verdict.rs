@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn only_a_nodes_own_word_makes_a_blob_absent() {
-        let problem = |kind| Refusal::of(&ClientError::Problem(Problem::new(kind, "x")));
+        let problem = |kind| Refusal::of(&ClientError::Problem(Box::new(Problem::new(kind, "x"))));
         assert_eq!(problem(ProblemType::NotFound), Refusal::Absent);
         assert_eq!(problem(ProblemType::Gone), Refusal::Deleted);
         assert_eq!(problem(ProblemType::Corrupt), Refusal::Declined);

@@ -33,7 +33,7 @@ const PROBLEM_BYTES_MAX: usize = 64 * 1024;
 pub enum ClientError {
     /// The service answered with a problem document.
     #[error("{0}")]
-    Problem(Problem),
+    Problem(Box<Problem>),
     /// No connection, or it broke.
     #[error("cannot reach {url}: {reason}")]
     Unreachable {
@@ -162,10 +162,10 @@ async fn error_of(url: &str, mut response: Response) -> ClientError {
         }
     }
     match serde_json::from_slice::<Problem>(&body) {
-        Ok(problem) => ClientError::Problem(problem),
+        Ok(problem) => ClientError::Problem(Box::new(problem)),
         // A HEAD answer has no body: the status must do.
         Err(_) if status == StatusCode::NOT_FOUND => {
-            ClientError::Problem(Problem::new(ProblemType::NotFound, format!("{url} is not there.")))
+            ClientError::Problem(Box::new(Problem::new(ProblemType::NotFound, format!("{url} is not there."))))
         }
         Err(_) => ClientError::Unexpected { url: url.to_owned(), status },
     }
