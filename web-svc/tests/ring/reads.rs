@@ -63,15 +63,18 @@ async fn stopped_node_delays_few_reads_and_comes_back_by_itself() {
     let (blob, bytes) = (key("a/b"), content(1, 200_000));
     cluster.put_everywhere(&blob, &bytes).await;
     let stopped = &cluster.nodes[2];
+    // The others are slow enough for the stopped node's good past to count.
+    cluster.nodes[..2].iter().for_each(|node| node.proxy.fault(Fault::Delay(Duration::from_millis(1))));
     stopped.proxy.fault(Fault::Stall);
+    let before = stopped.proxy.reads();
     for _ in 0..100 {
         let started = Instant::now();
         assert_eq!(cluster.ring.read_all(&blob, 200_000).await.unwrap(), bytes);
         assert!(started.elapsed() < Duration::from_millis(900), "{:?}", started.elapsed());
     }
-    // Its silence is noticed although hedges hide it: three readers in a hundred may have paid for it, not a third.
-    let counters = cluster.ring.counters();
-    assert!((1..=5).contains(&(counters.hedges + counters.failovers)), "{counters:?}");
+    // Its silence is noticed although hedges hide it: not every third reader pays for it.
+    let asked = stopped.proxy.reads() - before;
+    assert!((1..=4).contains(&asked), "{asked} {:?}", cluster.ring.counters());
 
     let circuit = || cluster.ring.health().iter().find(|peer| peer.node == stopped.id).unwrap().circuit;
     for n in 0..3 {

@@ -75,9 +75,19 @@ async fn dead_holder_gets_a_stand_in_whose_copy_is_found_when_the_holders_are_go
 #[tokio::test]
 async fn full_quorum_of_stand_ins_is_no_write() {
     // Otherwise 404 from every holder, back again, would not mean that the blob does not exist.
-    let mut cluster = Cluster::start(6, 3).await;
+    let limits = RingLimits { put_timeout: Duration::from_secs(2), ..limits() };
+    let mut cluster = Cluster::start_with(6, 3, limits).await;
     let key = key("v/x/1/seg");
-    for holder in cluster.holders(&key) {
+    let holders = cluster.holders(&key);
+    for holder in &holders {
+        cluster.node(*holder).proxy.fault(Fault::Stall);
+    }
+    let error = cluster.ring.put(&key, content(1, 1_000)).await.unwrap_err();
+    assert!(
+        error.to_string().contains("2 durable copies") || error.to_string().contains("3 durable copies"),
+        "{error}"
+    );
+    for holder in holders {
         cluster.node_mut(holder).proxy.kill().await;
     }
     let error = cluster.ring.put(&key, content(1, 1_000)).await.unwrap_err();
