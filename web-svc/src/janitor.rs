@@ -9,7 +9,7 @@ use triton_api::{Generation, VideoId, video::VideoState};
 
 use crate::{
     app::App,
-    catalog::TrashRecord,
+    catalog::{TrashRecord, VideoRecord},
     journal::{Change, Expect, JournalError, RecordKey},
     store::{Changed, Store, StoreError, Stored},
     upload,
@@ -79,7 +79,7 @@ async fn abandon(app: &App, id: VideoId, parts_at_least: u64) {
 
 async fn exists(app: &App, id: VideoId, part: u64) -> bool {
     // A node that cannot be asked counts as "exists not": the part becomes an orphan at worst, never a loop.
-    matches!(app.ring.head(&crate::catalog::VideoRecord::original_part(id, part)).await, Ok(_))
+    app.ring.head(&VideoRecord::original_part(id, part)).await.is_ok()
 }
 
 /// Deletes the blobs of a trash record, then the record.

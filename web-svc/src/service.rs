@@ -22,7 +22,7 @@ use crate::{
     cluster::{self, Cluster, ClusterSettings},
     config::{Config, Storage},
     janitor,
-    journal::SqliteJournal,
+    journal::{Journal, SqliteJournal},
     pipeline::{Pipeline, PipelineError, Settings},
     ring::{Ring, RingLimits},
     routes,
@@ -100,7 +100,7 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     let address = listener.local_addr().map_err(StartError::Sources)?;
     make_dir(&config.data_dir)?;
     let store = Store::open(&config.database()).await?;
-    let journal = Arc::new(SqliteJournal::new(store.clone()));
+    let journal: Arc<dyn Journal> = Arc::new(SqliteJournal::new(store.clone()));
     let caller = Caller::new(secret.clone(), telemetry::outgoing)?;
     let (node, nodes) = start_node(config, secret.clone()).await?;
 
@@ -114,7 +114,7 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
         process_id: process_id.to_string(),
         ..ClusterSettings::default()
     };
-    let cluster = Cluster::start(journal.clone(), store.clone(), caller.clone(), settings, &nodes).await?;
+    let cluster = Cluster::start(Arc::clone(&journal), store.clone(), caller.clone(), settings, &nodes).await?;
     let ring = Ring::new(caller, cluster.layout(), RingLimits::default(), tasks.clone(), stop.clone());
     let (sources, source_listener) = Sources::bind(ring.clone()).await.map_err(StartError::Sources)?;
     let (slots, threads) = config.slots_and_threads();

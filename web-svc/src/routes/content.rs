@@ -65,12 +65,12 @@ impl Content<'_> {
     }
 
     /// 200 or 206 with the bytes of `part`, or all.
-    pub(super) fn answer<S, E>(&self, part: Option<Range<u64>>, bytes: S) -> Result<Response, ApiError>
+    pub(super) fn answer<S, E>(&self, part: Option<&Range<u64>>, bytes: S) -> Result<Response, ApiError>
     where
         S: Stream<Item = Result<Bytes, E>> + Send + 'static,
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let (status, len_bytes) = match &part {
+        let (status, len_bytes) = match part {
             Some(part) => (StatusCode::PARTIAL_CONTENT, part.end - part.start),
             None => (StatusCode::OK, self.len_bytes),
         };
@@ -81,7 +81,7 @@ impl Content<'_> {
             .header(header::ACCEPT_RANGES, "bytes")
             .header(header::ETAG, self.etag)
             .header(header::CACHE_CONTROL, self.cache_control);
-        if let Some(part) = &part {
+        if let Some(part) = part {
             response = response.header(header::CONTENT_RANGE, range::content_range(part, self.len_bytes));
         }
         response.body(Body::from_stream(bytes)).map_err(ApiError::internal)

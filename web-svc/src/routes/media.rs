@@ -167,7 +167,7 @@ pub(super) async fn download(
         Wanted::Part(part) => Some(part),
     };
     let bytes = original::read(app.ring.clone(), id, part.clone().unwrap_or(0..len_bytes));
-    let mut response = content.answer(part, bytes)?;
+    let mut response = content.answer(part.as_ref(), bytes)?;
     // RFC 6266 with RFC 8187: any name is safe when all but letters and digits is encoded.
     let name: String = url::form_urlencoded::byte_serialize(video.original.file_name.as_bytes()).collect();
     let disposition = format!("attachment; filename*=UTF-8''{}", name.replace('+', "%20"));
@@ -205,7 +205,7 @@ async fn blob(
             Wanted::Whole => content.answer(None, app.ring.open(key, None).await?.stream),
             Wanted::Part(part) => {
                 let read = app.ring.open(key, Some(part.clone())).await?;
-                content.answer(Some(part), read.stream)
+                content.answer(Some(&part), read.stream)
             }
         };
     }

@@ -44,7 +44,7 @@ pub fn openapi() -> OpenApi {
 }
 
 fn assemble<const N: usize>(document: OpenApi, others: [OpenApi; N]) -> OpenApi {
-    document::finish(others.into_iter().fold(document, |all, other| all.merge_from(other)))
+    document::finish(others.into_iter().fold(document, OpenApi::merge_from))
 }
 
 /// Everybody's routes. Who may do what will be decided here, by a layer, when there are accounts.

@@ -104,6 +104,7 @@ fn visibility(text: &str) -> Result<Visibility, UploadError> {
         .map_err(|_| UploadError::Form("visibility is one of public, unlisted and private.".into()))
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is a function for map_err")]
 fn broken(error: MultipartError) -> UploadError {
     UploadError::BrokenOff(error.body_text())
 }

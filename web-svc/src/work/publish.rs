@@ -35,7 +35,7 @@ pub(super) async fn publish(app: &App, leased: &Leased, video: Stored<VideoRecor
         let key = RecordKey::track(id, generation, track.position);
         app.journal.commit(Change::new().put(key, Expect::Anything, track)?).await?;
     }
-    let stills = jobs.iter().find(|job| job.kind == JobKind::Poster).and_then(|job| result::<Stills>(job));
+    let stills = jobs.iter().find(|job| job.kind == JobKind::Poster).and_then(result::<Stills>);
     let published = Published {
         generation,
         duration_ms: presentation.duration_ms(),

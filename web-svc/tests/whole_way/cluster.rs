@@ -136,7 +136,7 @@ async fn migrate(web: &WebService) {
     let begun = client.rebalance_apply(ApplyRequest { epoch: Some(plan.epoch) }).await.unwrap();
     assert!(begun.phase == RebalancePhase::Migrating, "{begun:?}");
     let mut bytes_done = 0;
-    let began = std::time::Instant::now();
+    let start = std::time::Instant::now();
     loop {
         let now = client.rebalance().await.unwrap();
         bytes_done = bytes_done.max(now.bytes_done);
@@ -144,7 +144,7 @@ async fn migrate(web: &WebService) {
             assert_eq!(now.epoch, plan.epoch.next());
             break;
         }
-        assert!(began.elapsed() < SETTLE_DEADLINE, "{now:?}");
+        assert!(start.elapsed() < SETTLE_DEADLINE, "{now:?}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     #[expect(clippy::cast_precision_loss, reason = "a ratio")]

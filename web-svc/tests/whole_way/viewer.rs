@@ -5,20 +5,20 @@ use std::collections::BTreeMap;
 use triton_api::{BlobHash, VideoId};
 
 /// Hash by path of everything that a player can fetch.
-pub type Segments = BTreeMap<String, BlobHash>;
+pub(crate) type Segments = BTreeMap<String, BlobHash>;
 
-pub struct Viewer {
+pub(crate) struct Viewer {
     http: reqwest::Client,
     origin: String,
 }
 
 impl Viewer {
-    pub fn new(origin: &str) -> Self {
+    pub(crate) fn new(origin: &str) -> Self {
         Self { http: reqwest::Client::builder().no_proxy().build().unwrap(), origin: origin.to_owned() }
     }
 
     /// The paths of all media files of a video.
-    pub async fn paths(&self, id: VideoId) -> Vec<String> {
+    pub(crate) async fn paths(&self, id: VideoId) -> Vec<String> {
         let base = format!("/media/{id}");
         let master = self.text(&format!("{base}/master.m3u8")).await.unwrap();
         let mut paths = Vec::new();
@@ -31,7 +31,7 @@ impl Viewer {
     }
 
     /// Fetches everything once; a failure is an error with its path.
-    pub async fn watch(&self, paths: &[String]) -> Result<Segments, String> {
+    pub(crate) async fn watch(&self, paths: &[String]) -> Result<Segments, String> {
         let mut segments = Segments::new();
         for path in paths {
             let bytes = self.fetch(path).await.map_err(|error| format!("{path}: {error}"))?;
