@@ -11,6 +11,7 @@ fi
 [ ! -d "$HOME/.cargo/bin" ] || PATH="$PATH:$HOME/.cargo/bin"
 export PATH
 
+# shellcheck disable=SC2034 # the scripts that source this use it
 readonly TARGET="${CARGO_TARGET_DIR:-$PWD/target}"
 if [ ! -t 2 ]; then
   export CARGO_TERM_PROGRESS_WHEN=never

@@ -22,6 +22,6 @@ source scripts/server.sh
 start_server
 # What a reader has: the programs, a clip, the documented address.
 export PATH="$TARGET/debug:$PATH" TRITON_SERVER="http://$ADDRESS"
-cd "$SCRATCH"
+cd "$SCRATCH" || exit
 printf '%s\n' "${commands//127.0.0.1:8080/$ADDRESS}" >commands.sh
 bash -euxo pipefail commands.sh

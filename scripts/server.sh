@@ -22,6 +22,8 @@ announced() {
   grep -q '^web-svc listens on http://' "$SCRATCH/server.out"
 }
 
+ended() { ! kill -0 "$SERVER_PID" 2>/dev/null; }
+
 stop_server() {
   local status=$?
   if [ "$status" -ne 0 ] && [ -s "$SERVER_LOG" ]; then
@@ -29,7 +31,7 @@ stop_server() {
     tail -n 30 "$SERVER_LOG" >&2
   fi
   if [ -n "${SERVER_PID:-}" ] && kill -TERM "$SERVER_PID" 2>/dev/null; then
-    wait_until 20 eval '! kill -0 "$SERVER_PID" 2>/dev/null' || kill -KILL "$SERVER_PID"
+    wait_until 20 ended || kill -KILL "$SERVER_PID"
   fi
   rm -rf "$SCRATCH"
   exit "$status"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the page that web-svc embeds, if it is not newer than its sources.
 source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
-cd web-svc/ui
+cd web-svc/ui || exit
 
 if [ package-lock.json -nt node_modules/.package-lock.json ]; then
   say "Fetching the page's packages"

@@ -177,6 +177,7 @@ pub struct VideoQuery {
     pub limit: Option<u32>,
     /// The order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[param(inline)]
     pub sort: Option<VideoSort>,
     /// Unlisted and private videos as well.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

@@ -58,7 +58,7 @@ fn problem_response(description: &str) -> utoipa::openapi::Response {
 }
 
 /// The document of all routes, ready to be served or written to a file: every operation has the answers `4XX` and `5XX`, and
-/// every tag the routes use is there.
+/// schemas that nothing refers to are left out (utoipa writes the `T` of a `Page<T>` in place and lists it all the same).
 pub fn finish(mut document: OpenApi) -> OpenApi {
     for item in document.paths.paths.values_mut() {
         for operation in operations(item) {
@@ -69,7 +69,22 @@ pub fn finish(mut document: OpenApi) -> OpenApi {
             }
         }
     }
+    drop_unused_schemas(&mut document);
     document
+}
+
+fn drop_unused_schemas(document: &mut OpenApi) {
+    loop {
+        // Every reference is text in the document: a document that cannot be written refers to everything.
+        let Ok(text) = serde_json::to_string(document) else { return };
+        let Some(components) = document.components.as_mut() else { return };
+        let before = components.schemas.len();
+        components.schemas.retain(|name, _| text.contains(&format!("\"#/components/schemas/{name}\"")));
+        // What only a dropped schema referred to goes in the next round.
+        if components.schemas.len() == before {
+            return;
+        }
+    }
 }
 
 fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {

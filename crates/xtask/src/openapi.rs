@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use utoipa::openapi::OpenApi;
 
 /// Every service with the document it serves at `/openapi.json`.
-const DOCUMENTS: [(&str, fn() -> OpenApi); 2] = [("web", web_svc::openapi), ("storage", storage_svc::openapi)];
+const DOCUMENTS: [(&str, fn() -> OpenApi); 2] = [("web", web_svc::routes::openapi), ("storage", storage_svc::openapi)];
 
 /// Writes every document.
 pub(crate) fn write() -> anyhow::Result<()> {

@@ -106,7 +106,7 @@ pub(super) struct MediaFile {
     get, path = route::MEDIA_FILE, tag = "media", operation_id = "mediaFile",
     params(
         ("id" = VideoId, Path, description = "The video."),
-        ("generation" = Generation, Path, description = "The generation that manifests name."),
+        ("generation" = inline(Generation), Path, description = "The generation that manifests name."),
         ("rendition" = String, Path, description = "The rendition's name."),
         ("file" = String, Path, description = "The file's name."),
     ),
