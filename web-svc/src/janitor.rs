@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::broadcast;
 use triton_api::{Generation, VideoId, video::VideoState};
 
@@ -19,6 +19,12 @@ use crate::{
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// Trash records and abandoned uploads of one round.
 const ROUND_MAX: u32 = 32;
+/// Uploads that a crash can have cut.
+const FORMER_UPLOADS_MAX: u32 = 10_000;
+/// How long the finished jobs of a ready video can be looked at.
+const FINISHED_JOBS_STAY: SignedDuration = SignedDuration::from_hours(24);
+/// Finished jobs dropped in one round: as many as one change takes.
+const FINISHED_JOBS_ROUND_MAX: u32 = 100;
 /// Deletes at once.
 const DELETES_IN_FLIGHT: usize = 8;
 
@@ -63,6 +69,28 @@ async fn round(app: &App) -> Result<(), StoreError> {
             empty(app, key, trash).await;
         }
     }
+    forget_finished_jobs(app, now).await?;
+    count_jobs(&app.store).await
+}
+
+/// Drops the jobs of videos that have been ready for a while: an hour of video has hundreds.
+async fn forget_finished_jobs(app: &App, now: Timestamp) -> Result<(), StoreError> {
+    let jobs = app.store.finished_jobs(now - FINISHED_JOBS_STAY, FINISHED_JOBS_ROUND_MAX).await?;
+    if jobs.is_empty() {
+        return Ok(());
+    }
+    let change = jobs.into_iter().fold(Change::new(), |change, key| change.delete(key, Expect::Anything));
+    if let Err(error) = app.journal.commit(change).await {
+        tracing::warn!(%error, "cannot drop finished jobs yet");
+    }
+    Ok(())
+}
+
+async fn count_jobs(store: &Store) -> Result<(), StoreError> {
+    for (state, jobs) in store.job_counts().await? {
+        #[expect(clippy::cast_precision_loss, reason = "gauges are floating point numbers")]
+        metrics::gauge!("triton_jobs", "state" => state).set(jobs as f64);
+    }
     Ok(())
 }
 
@@ -70,16 +98,25 @@ async fn round(app: &App) -> Result<(), StoreError> {
 async fn abandon(app: &App, id: VideoId, parts_at_least: u64) {
     let mut parts = parts_at_least;
     // Parts are written two at a time and may land in either order, so one gap is no end.
-    while exists(app, id, parts).await || exists(app, id, parts + 1).await {
-        parts += 1;
+    loop {
+        match (exists(app, id, parts).await, exists(app, id, parts + 1).await) {
+            (Some(false), Some(false)) => break,
+            (Some(_), Some(_)) => parts += 1,
+            // What cannot be asked about now is asked about in a later round: nothing may be forgotten.
+            (None, _) | (_, None) => return,
+        }
     }
     tracing::info!(video.id = %id, parts, "removing an upload that was broken off");
     upload::discard(app, id, parts + 2).await;
 }
 
-async fn exists(app: &App, id: VideoId, part: u64) -> bool {
-    // A node that cannot be asked counts as "exists not": the part becomes an orphan at worst, never a loop.
-    app.ring.head(&VideoRecord::original_part(id, part)).await.is_ok()
+/// Whether a part is there; `None` where too few nodes can tell.
+async fn exists(app: &App, id: VideoId, part: u64) -> Option<bool> {
+    match app.ring.head(&VideoRecord::original_part(id, part)).await {
+        Ok(_) => Some(true),
+        Err(error) if error.is_absent() => Some(false),
+        Err(_) => None,
+    }
 }
 
 /// Deletes the blobs of a trash record, then the record.
@@ -117,17 +154,14 @@ async fn track_keys(store: &Store, id: VideoId, generation: Generation) -> Resul
     Ok(tracks.into_iter().map(|(key, _)| key).collect())
 }
 
-/// Removes uploads that a former life of this installation's only process was receiving.
-pub async fn abandon_former_uploads(app: &App) -> Result<(), StoreError> {
-    loop {
-        let videos = app.store.videos_in_state(VideoState::Uploading, ROUND_MAX).await?;
-        let former: Vec<_> =
-            videos.into_iter().filter(|video| video.value.uploader.as_deref() != Some(&*app.process_id)).collect();
-        if former.is_empty() {
-            return Ok(());
-        }
-        for video in former {
-            abandon(app, video.value.id, video.value.original.parts()).await;
-        }
+/// Takes over the uploads that a former life of this installation's only process was receiving; the next round removes
+/// them, for nobody will send the rest.
+pub async fn adopt_former_uploads(app: &App) -> Result<(), JournalError> {
+    let videos = app.store.videos_in_state(VideoState::Uploading, FORMER_UPLOADS_MAX).await;
+    for video in videos.map_err(JournalError::Unavailable)? {
+        let record = VideoRecord { uploader: Some(app.process_id.to_string()), ..video.value };
+        let change = Change::new().put(RecordKey::video(record.id), Expect::At(video.revision), &record)?;
+        app.journal.commit(change).await?;
     }
+    Ok(())
 }

@@ -178,7 +178,7 @@ async fn take_up(app: &App) -> Result<(), StartError> {
     if leases > 0 {
         tracing::info!(leases, "taking up jobs of the former process");
     }
-    Ok(janitor::abandon_former_uploads(app).await?)
+    Ok(janitor::adopt_former_uploads(app).await.map_err(WorkError::from)?)
 }
 
 /// A directory for files while they are made; what a crash left in it goes.

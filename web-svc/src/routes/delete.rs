@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use triton_api::{Generation, VideoId, video::route};
 use triton_kit::{ApiError, extract::Path};
 
-use super::videos::find;
+use super::videos::find_received;
 use crate::{
     app::App,
     catalog::{TrashRecord, VideoRecord},
@@ -23,7 +23,7 @@ use crate::{
     responses((status = 204, description = "The video is deleted."))
 )]
 pub(super) async fn delete(State(app): State<App>, Path(id): Path<VideoId>) -> Result<StatusCode, ApiError> {
-    let video = find(&app, id).await?;
+    let video = find_received(&app, id).await?;
     let mut change = Change::new().delete(RecordKey::video(id), Expect::At(video.revision));
     for trash in trash_of(&app, &video.value).await? {
         change = change.put(RecordKey::trash(id, trash.generation), Expect::Anything, &trash)?;

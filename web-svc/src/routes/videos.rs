@@ -93,7 +93,7 @@ pub(super) async fn edit(
     Path(id): Path<VideoId>,
     Json(patch): Json<VideoPatch>,
 ) -> Result<Json<Video>, ApiError> {
-    let Stored { value: mut record, revision } = find(&app, id).await?;
+    let Stored { value: mut record, revision } = find_received(&app, id).await?;
     if let Some(title) = &patch.title {
         record.title = Title::parse(title).map_err(UploadError::from)?.into_string();
     }
@@ -127,6 +127,16 @@ pub(super) async fn retry(
     let info = app.pipeline.probe(source.source(), &cancel).await.map_err(UploadError::from)?;
     let record = create_generation(&app, record, revision, &Plan::new(info)).await?;
     Ok((StatusCode::ACCEPTED, Json(app.view(&record).await?)))
+}
+
+/// A video whose upload has ended: until then its record belongs to the request that receives it.
+pub(super) async fn find_received(app: &App, id: VideoId) -> Result<Stored<VideoRecord>, ApiError> {
+    let video = find(app, id).await?;
+    if video.value.state == VideoState::Uploading {
+        let detail = "The video is still being uploaded. Wait until it has arrived, or cancel the upload.";
+        return Err(ApiError::new(ProblemType::Conflict, detail));
+    }
+    Ok(video)
 }
 
 pub(super) async fn find(app: &App, id: VideoId) -> Result<Stored<VideoRecord>, ApiError> {

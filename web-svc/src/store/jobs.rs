@@ -56,12 +56,26 @@ impl Store {
         rows(query.bind(limit).fetch_all(&self.readers).await.during("listing leases")?)
     }
 
-    /// The number of jobs in each state.
+    /// Finished jobs of ready videos that were created before a time, at most `limit`.
+    pub async fn finished_jobs(&self, before: Timestamp, limit: u32) -> Result<Vec<RecordKey>, StoreError> {
+        let query = sqlx::query(
+            "SELECT j.record_key FROM jobs j JOIN videos v ON v.id = j.video_id
+             WHERE v.state = 'ready' AND j.state = 'done' AND j.created_ms < ? LIMIT ?",
+        );
+        let query = query.bind(before.as_millisecond()).bind(limit);
+        let rows = query.fetch_all(&self.readers).await.during("looking for finished jobs")?;
+        Ok(rows.into_iter().map(|row| RecordKey::from_stored(row.get(0))).collect())
+    }
+
+    /// The number of jobs in each state, zeros included.
     pub async fn job_counts(&self) -> Result<Vec<(String, u64)>, StoreError> {
-        let rows = sqlx::query("SELECT state, COUNT(*) FROM jobs GROUP BY state")
-            .fetch_all(&self.readers)
-            .await
-            .during("counting jobs")?;
+        let rows = sqlx::query(
+            "SELECT s.column1, (SELECT COUNT(*) FROM jobs WHERE state = s.column1)
+             FROM (VALUES ('waiting'), ('running'), ('done'), ('failed')) s",
+        )
+        .fetch_all(&self.readers)
+        .await
+        .during("counting jobs")?;
         Ok(rows.into_iter().map(|row| (row.get(0), row.get::<i64, _>(1).unsigned_abs())).collect())
     }
 }

@@ -60,6 +60,6 @@ async fn an_upload_cut_by_kill_9_leaves_nothing_after_the_restart() {
     eventually(SETTLE_DEADLINE, || async { web.node().info().await.unwrap().blobs >= 2 }).await;
     web.process.kill();
     web.restart().await;
-    assert!(web.videos().await.is_empty());
+    eventually(SETTLE_DEADLINE, || async { web.videos().await.is_empty() }).await;
     eventually(SETTLE_DEADLINE, || async { web.node().info().await.unwrap().blobs == 0 }).await;
 }

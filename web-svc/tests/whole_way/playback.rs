@@ -32,7 +32,10 @@ async fn an_upload_becomes_ready_decodes_whole_downloads_unchanged_and_is_delete
     web.client().delete(video.id).await.unwrap();
     assert!(matches!(web.client().video(video.id).await, Err(error) if error.is_not_found()));
     eventually(SETTLE_DEADLINE, || async { web.node().info().await.unwrap().blobs == 0 }).await;
-    assert!(web.text("/metrics").await.contains("triton_jobs_total"));
+    let metrics = web.text("/metrics").await;
+    for name in ["triton_jobs_total{", "triton_jobs{state=\"done\"}", "http_requests_total{"] {
+        assert!(metrics.contains(name), "{name} is not among {metrics}");
+    }
 }
 
 async fn assert_download(web: &WebService, path: &str, original: &[u8]) {
