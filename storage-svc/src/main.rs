@@ -24,9 +24,16 @@ async fn main() -> anyhow::Result<()> {
     metrics::init();
     let config = cli.node.config()?;
     let stop = CancellationToken::new();
-    let running = storage_svc::serve(config, stop.clone()).await?;
+    // Polled before the node listens: whoever sees it answer may stop it in good order.
+    let mut signal = std::pin::pin!(shutdown::signal());
+    let running = tokio::select! {
+        biased;
+        // Nothing is lost with a node that has not answered anybody yet.
+        signal = &mut signal => return signal.map(drop).context("cannot wait for signals"),
+        running = storage_svc::serve(config, stop.clone()) => running?,
+    };
     writeln!(std::io::stdout(), "storage-svc listens on http://{}", running.address())?;
-    let signal = shutdown::signal().await.context("cannot wait for signals")?;
+    let signal = signal.await.context("cannot wait for signals")?;
     tracing::info!(signal, node.id = %running.id(), "stopping");
     stop.cancel();
     let drained = running.stopped().await;

@@ -234,9 +234,10 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
         #[test]
         fn sums_do_not_depend_on_how_the_payload_is_cut(
-            payload in prop::collection::vec(any::<u8>(), 0..200_000), cut in 1_usize..100_000
+            payload in prop::collection::vec(any::<u8>(), 0..200_000), cut in 50_usize..100_000
         ) {
             let whole = footer_of(&payload);
             let mut sums = BlockSums::default();
@@ -250,7 +251,7 @@ mod tests {
             let part = (a % len).min(b % len)..(a % len).max(b % len) + 1;
             let wide = aligned(&part, len);
             prop_assert!(wide.start <= part.start && part.end <= wide.end && wide.end <= len);
-            prop_assert!(wide.start % BLOCK_BYTES == 0 && (wide.end % BLOCK_BYTES == 0 || wide.end == len));
+            prop_assert!(wide.start.is_multiple_of(BLOCK_BYTES) && (wide.end.is_multiple_of(BLOCK_BYTES) || wide.end == len));
             prop_assert!(wide.end - wide.start < (part.end - part.start) + 2 * BLOCK_BYTES);
         }
     }

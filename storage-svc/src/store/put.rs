@@ -163,6 +163,10 @@ impl Staged {
         let footer = Footer { description, sums: sums.finish() }.encode();
         store.disk.append(&temporary.path, &temporary.file, &[Bytes::from(footer)])?;
         store.disk.sync(&temporary.path, &temporary.file)?;
+        // An fsync of somebody else may have failed since this write began.
+        if store.disk.is_read_only() {
+            return Err(StoreError::ReadOnly);
+        }
         let receipt = BlobReceipt { key, hash, len_bytes };
         let fresh = store.publish(temporary, partition, &receipt, claim.epoch)?;
         // The same content may have come a moment ago, and its directory not be synced yet: sync in either case.

@@ -1,0 +1,96 @@
+//! Inventories, digests and the age of tombstones.
+
+use jiff::{Timestamp, ToSpan as _};
+use triton_api::storage::InventoryEntry;
+
+use super::*;
+use crate::store::remove::TOMBSTONE_TTL;
+
+/// Keys of one partition, some of them too long to be a file name.
+fn keys_of_one_partition(count: usize) -> Vec<String> {
+    let candidates = (0..).map(|number: u32| match number % 3 {
+        0 => format!("v/{number}.m4s"),
+        1 => format!("v.{number}"),
+        _ => format!("{}{number}", "long/".repeat(60)),
+    });
+    candidates.filter(|text| partition(text).get() == 7).take(count).collect()
+}
+
+fn list(store: &Store, limit: usize) -> Vec<InventoryEntry> {
+    let (mut entries, mut after) = (Vec::new(), None);
+    loop {
+        let page = store.inventory(PartitionId::new(7), after.as_ref(), limit).unwrap();
+        assert!(page.items.len() <= limit);
+        entries.extend(page.items);
+        match page.next_cursor {
+            Some(cursor) => after = Some(key(&cursor)),
+            None => return entries,
+        }
+    }
+}
+
+#[test]
+fn inventory_lists_every_key_once_in_order_whatever_the_page() {
+    let (_dir, store) = temporary();
+    let mut keys = keys_of_one_partition(9);
+    for text in &keys {
+        put(&store, text, text.as_bytes()).unwrap();
+    }
+    store.delete(&key(&keys[0]), None, None).unwrap();
+    store.delete(&key(&keys[2]), None, None).unwrap();
+    let deleted = [keys[0].clone(), keys[2].clone()];
+    keys.sort();
+    for limit in [1, 2, 9, 1000] {
+        let entries = list(&store, limit);
+        assert_eq!(entries.iter().map(|entry| entry.key.to_string()).collect::<Vec<_>>(), keys);
+        for entry in entries {
+            let text = entry.key.to_string();
+            assert_eq!(entry.deleted, deleted.contains(&text));
+            assert_eq!(entry.hash, BlobHash::of(text.as_bytes()));
+            assert_eq!(entry.len_bytes, if entry.deleted { 0 } else { text.len() as u64 });
+        }
+    }
+    assert!(matches!(store.inventory(PartitionId::new(1024), None, 1), Err(StoreError::NoPartition(_))));
+}
+
+#[test]
+fn equal_digests_mean_equal_content() {
+    let ((_one_dir, one), (_other_dir, other)) = (temporary(), temporary());
+    let keys = keys_of_one_partition(5);
+    for text in &keys {
+        put(&one, text, b"x").unwrap();
+    }
+    for text in keys.iter().rev() {
+        assert_ne!(one.digests().unwrap(), other.digests().unwrap());
+        put(&other, text, b"x").unwrap();
+    }
+    assert_eq!(one.digests().unwrap(), other.digests().unwrap());
+    one.delete(&key(&keys[0]), None, None).unwrap();
+    assert_ne!(one.digests().unwrap()[0].digest, other.digests().unwrap()[0].digest);
+    other.delete(&key(&keys[0]), None, None).unwrap();
+    assert_eq!(one.digests().unwrap(), other.digests().unwrap());
+    assert_eq!(one.digests().unwrap()[0].tombstones, 1);
+}
+
+#[test]
+fn tombstones_last_seven_days() {
+    let (dir, store) = temporary();
+    store.delete(&key("a"), None, None).unwrap();
+    let now = Timestamp::now();
+    assert_eq!(store.sweep_tombstones(now + TOMBSTONE_TTL - 1.minute()).unwrap(), 0);
+    drop(store);
+    let store = open(dir.path());
+    assert!(matches!(put(&store, "a", b"x"), Err(StoreError::Gone(_))));
+    assert_eq!(store.sweep_tombstones(now + TOMBSTONE_TTL + 1.minute()).unwrap(), 1);
+    assert!(put(&store, "a", b"x").unwrap().fresh);
+}
+
+#[test]
+fn release_removes_the_copy_without_a_tombstone_while_it_is_allowed() {
+    let (_dir, store) = temporary();
+    put(&store, "a", b"xyz").unwrap();
+    assert_eq!(store.release(&key("a"), |_| false).unwrap(), None);
+    assert_eq!(store.release(&key("a"), |_| true).unwrap(), Some(3));
+    assert_eq!(store.info().unwrap().used_bytes, 0);
+    assert!(put(&store, "a", b"xyz").unwrap().fresh);
+}
