@@ -3,6 +3,7 @@
 
 mod failures;
 mod farm;
+mod http;
 mod migration;
 mod nodes;
 mod reversal;

@@ -177,3 +177,24 @@ async fn what_is_deleted_while_it_moves_stays_deleted() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_deleted_before_former_holders_release_it_does_not_keep_them_from_being_empty() {
+    let (dir, nodes) = (tempfile::tempdir().unwrap(), start_nodes(4).await);
+    let mut patient = quick();
+    patient.reclaim_grace = std::time::Duration::from_secs(2);
+    let web = Web::start(&dir, patient, &urls(&nodes)).await;
+    let mut content = web.fill(40, 2000).await;
+    web.cluster.drain_node(nodes[0].id).await.unwrap();
+    web.cluster.apply(None).await.unwrap();
+    web.until(|status| status.epoch.get() == 2).await;
+    assert!(nodes[0].blobs().await > 0);
+    for key in content.blobs.keys().step_by(2) {
+        web.ring.delete(key).await.unwrap();
+    }
+    let mut odd = false;
+    content.blobs.retain(|_, _| std::mem::replace(&mut odd, !odd));
+    web.until_stable().await;
+    assert_eq!(nodes[0].blobs().await, 0);
+    assert_eq!(content.misplaced(&web).await, Vec::<String>::new());
+}
