@@ -45,7 +45,7 @@ impl Cluster {
         check_weight(weight).and_then(|()| check_zone(&zone)).map_err(ClusterError::Invalid)?;
         let client = NodeClient::new(self.inner.caller.clone(), new.url.clone());
         let info = client.info().await;
-        let info = info.map_err(|source| ClusterError::NoAnswer { url: new.url.clone(), source })?;
+        let info = info.map_err(|source| ClusterError::NoAnswer { url: new.url.clone(), source: Box::new(source) })?;
         let node = LayoutNode { id: info.id, url: new.url, zone, weight, state: NodeState::Active };
         let state = self.inner.records.state().await?;
         check_is_new(&state, &node, info.epoch)?;
@@ -128,14 +128,8 @@ impl Cluster {
     /// Writes what is staged, if a layout can be made of it.
     async fn stage(&self, state: &State, staged: StagedLayout) -> Result<(), ClusterError> {
         self.propose(state.layout.value.write_layout(), &staged).await?;
-        let key = RecordKey::staged_layout();
         let change = Change::new().require(RecordKey::layout(), state.expect_layout());
-        let change = if staged.nodes.is_empty() {
-            change.delete(key, state.expect_staged())
-        } else {
-            change.put(key, state.expect_staged(), &staged)?
-        };
-        self.inner.records.commit(change).await
+        self.inner.records.commit(put_staged(change, state, &staged)?).await
     }
 
     /// Computes the layout that comes next, off the threads that serve requests.
@@ -264,8 +258,14 @@ pub(super) fn removal(
         }
         None => change.require(RecordKey::layout(), state.expect_layout()),
     };
-    Ok(match staged.nodes.is_empty() {
-        true => change.delete(RecordKey::staged_layout(), state.expect_staged()),
-        false => change.put(RecordKey::staged_layout(), state.expect_staged(), &staged)?,
-    })
+    put_staged(change, state, &staged)
+}
+
+/// Adds what is staged to a change; where that is nothing there is no record.
+fn put_staged(change: Change, state: &State, staged: &StagedLayout) -> Result<Change, ClusterError> {
+    let key = RecordKey::staged_layout();
+    if staged.nodes.is_empty() {
+        return Ok(change.delete(key, state.expect_staged()));
+    }
+    Ok(change.put(key, state.expect_staged(), staged)?)
 }

@@ -20,7 +20,7 @@ pub enum StartError {
         url: NodeUrl,
         /// Why it does not.
         #[source]
-        source: ClientError,
+        source: Box<ClientError>,
     },
     /// A node of the first layout belongs to another installation.
     #[error(
@@ -73,7 +73,7 @@ pub enum ClusterError {
         /// Where it should answer.
         url: NodeUrl,
         /// Why it does not.
-        source: ClientError,
+        source: Box<ClientError>,
     },
     /// The layout record has disappeared.
     #[error("the layout record is missing")]

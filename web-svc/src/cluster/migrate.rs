@@ -112,6 +112,13 @@ impl Work {
         self.hold.is_cancelled()
     }
 
+    /// Notes why something has to be tried again.
+    fn explain(&self, reasons: impl IntoIterator<Item = String>) {
+        for reason in reasons {
+            self.ledger.failed(reason);
+        }
+    }
+
     /// Waits, unless the work is held first.
     async fn pause(&self, pause: Duration) {
         tokio::select! {
@@ -124,6 +131,8 @@ impl Work {
     async fn copy(self: &Arc<Self>) -> Result<(), ClusterError> {
         tracing::info!(from = %self.migration.from, to = %self.migration.to, "a migration copies");
         self.fence().await?;
+        // Nodes that are new are not known to answer yet.
+        self.cluster.probe().await;
         let mut backoff = Backoff::default();
         while !self.is_held() {
             let census = self.cluster.census(&self.record).await;
@@ -150,7 +159,7 @@ impl Work {
             if learned.refused.is_empty() && !waits {
                 return Ok(());
             }
-            learned.refused.into_iter().for_each(|reason| self.ledger.failed(reason));
+            self.explain(learned.refused);
             if waits {
                 let silent = fence::silent(&self.record, &learned.by).map(|node| node.id.to_string());
                 let silent = silent.collect::<Vec<_>>().join(", ");
@@ -165,7 +174,7 @@ impl Work {
     /// Works on the tasks of a round, a few at once; tells whether all of the round is done.
     async fn run_round(self: &Arc<Self>, round: Round) -> Result<bool, ClusterError> {
         let mut complete = round.waits.is_empty();
-        round.waits.into_iter().for_each(|reason| self.ledger.failed(reason));
+        self.explain(round.waits);
         let mut queue = round.tasks.into_iter();
         let mut running = JoinSet::new();
         let mut writes = tokio::time::interval(ledger::WRITE_INTERVAL);
@@ -251,14 +260,14 @@ impl Work {
         let mut fruitless = 0;
         while !self.is_held() && fruitless < FRUITLESS_ROUNDS_MAX {
             let learned = self.cluster.inner.announcer.announce(&self.record).await;
-            learned.refused.into_iter().for_each(|reason| self.ledger.failed(reason));
+            self.explain(learned.refused);
             let census = self.cluster.census(&self.record).await;
             let tasks = moves::reclaim(&self.record.current, &census);
             if tasks.is_empty() {
                 return self.finish().await;
             }
             let report = self.cluster.repair(&self.record, tasks, &self.hold).await;
-            report.errors.into_iter().for_each(|reason| self.ledger.failed(reason));
+            self.explain(report.errors);
             fruitless = if report.blobs_released > 0 { 0 } else { fruitless + 1 };
             self.ledger.write(&self.cluster.inner.records, &self.migration).await?;
             if fruitless > 0 {

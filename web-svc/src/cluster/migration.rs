@@ -199,3 +199,102 @@ fn sealed(layout: Layout, epoch: Epoch) -> Layout {
     layout.digest = triton_placement::digest(&layout);
     layout
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use triton_placement::verify;
+
+    use super::*;
+    use crate::cluster::{
+        plan,
+        sample::{layout_of, node},
+        staged::{StagedLayout, StagedNode},
+    };
+
+    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
+    fn drain_of(n: u16, nodes: u16) -> (LayoutRecord, MigrationRecord) {
+        let current = layout_of(nodes, 3);
+        let drained = LayoutNode { state: NodeState::Draining, ..node(n) };
+        let staged = StagedLayout::default().with(&current, StagedNode { node: drained, remove: false });
+        begin(plan::propose(&current, &staged, 3).unwrap().unwrap(), 0, NOW)
+    }
+
+    fn ranks(record: &LayoutRecord) -> (Epoch, Epoch) {
+        (record.write_epoch(), record.current.epoch)
+    }
+
+    #[test]
+    fn a_reversal_has_the_old_table_under_a_new_epoch_and_keeps_newcomers_until_they_are_empty() {
+        let current = layout_of(3, 3);
+        let staged = StagedLayout::default().with(&current, StagedNode { node: node(9), remove: false });
+        let (record, running) = begin(plan::propose(&current, &staged, 3).unwrap().unwrap(), 7, NOW);
+        let (back, reversal) = reverse(&record, &running, NOW).unwrap();
+        let restored = back.next.as_ref().unwrap();
+        assert_eq!((restored.epoch.get(), &restored.table), (3, &current.table));
+        assert_eq!(restored.node(node(9).id).unwrap().state, NodeState::Draining);
+        assert_eq!(Some(&back.current), record.next.as_ref());
+        assert_eq!((reversal.removals.as_slice(), reversal.aborting), ([node(9).id].as_slice(), true));
+        let (done, _) = commit(&back, &reversal, NOW).unwrap();
+        let end = without(&done.current, &reversal.removals).unwrap();
+        assert_eq!((end.epoch.get(), &end.table, &end.nodes), (4, &current.table, &current.nodes));
+    }
+
+    #[test]
+    fn a_node_that_holds_something_cannot_be_dropped() {
+        assert_eq!(without(&layout_of(4, 3), &[node(2).id]), None);
+    }
+
+    #[test]
+    fn dropping_a_node_renumbers_the_others() {
+        let (record, running) = drain_of(1, 4);
+        let (committed, _) = commit(&record, &running, NOW).unwrap();
+        let smaller = without(&committed.current, &[node(1).id]).unwrap();
+        verify(&smaller).unwrap();
+        for partition in (0..1024).map(triton_api::PartitionId::new) {
+            let ids = |layout: &Layout| layout.holders(partition).map(|node| node.id).collect::<Vec<_>>();
+            assert_eq!(ids(&smaller), ids(&committed.current));
+        }
+    }
+
+    #[test]
+    fn a_corrected_address_takes_numbers_that_were_never_used() {
+        let (record, _) = drain_of(1, 4);
+        let url: triton_api::NodeUrl = "http://elsewhere:1".parse().unwrap();
+        let moved = relocated(&record, &[(node(2).id, url.clone())]).unwrap();
+        assert_eq!((moved.current.epoch.get(), moved.write_epoch().get()), (3, 4));
+        for layout in [&moved.current, moved.next.as_ref().unwrap()] {
+            verify(layout).unwrap();
+            assert_eq!(layout.node(node(2).id).unwrap().url, url);
+        }
+        assert_eq!(relocated(&moved, &[(node(2).id, url)]), None);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        /// Nodes tell older records from newer by the epochs: they grow with every step that is ever taken.
+        #[test]
+        fn every_step_makes_a_sound_and_newer_record(steps in proptest::collection::vec(0..3_u8, 1..12), drained in 1..=5_u16) {
+            let (mut record, mut running) = drain_of(drained, 5);
+            for step in steps {
+                let next = match step {
+                    0 => reverse(&record, &running, NOW),
+                    1 => commit(&record, &running, NOW),
+                    _ => {
+                        let url = format!("http://moved-{}:1", record.write_epoch()).parse().unwrap();
+                        relocated(&record, &[(node(1).id, url)]).map(|moved| (moved, running.clone()))
+                    }
+                };
+                let Some((newer, migration)) = next else { continue };
+                prop_assert!(ranks(&newer) > ranks(&record), "{:?} after {:?}", ranks(&newer), ranks(&record));
+                for layout in std::iter::once(&newer.current).chain(&newer.next) {
+                    verify(layout).unwrap();
+                }
+                prop_assert!(newer.next.as_ref().is_none_or(|next| next.epoch > newer.current.epoch));
+                (record, running) = (newer, migration);
+            }
+        }
+    }
+}

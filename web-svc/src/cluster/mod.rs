@@ -18,6 +18,7 @@ pub mod error;
 mod fence;
 mod health;
 mod ledger;
+mod metrics;
 mod migrate;
 pub mod migration;
 mod mover;
@@ -83,6 +84,7 @@ impl Cluster {
         settings: ClusterSettings,
         nodes: &[NodeUrl],
     ) -> Result<Self, StartError> {
+        metrics::describe();
         let records = Records::new(journal, store);
         let record = start::start(&records, &caller, &settings, nodes).await?;
         if record.current.replicas != settings.replicas {
@@ -123,21 +125,22 @@ impl Cluster {
     /// repairs. Returns after `shutdown`; steps that nodes are at are then left to them, for each may be repeated.
     pub async fn run(&self, ring: Ring, shutdown: CancellationToken) {
         let mut duties = JoinSet::new();
-        let (follower, prober, teller, mover, healer) =
-            (self.clone(), self.clone(), self.clone(), self.clone(), self.clone());
-        let token = || shutdown.clone();
-        let (a, b, c, d, e) = (token(), token(), token(), token(), token());
-        duties.spawn(async move { follower.follow(&a).await });
-        duties.spawn(async move { prober.watch_health(&b).await });
-        duties.spawn(async move { teller.tell(&c).await });
-        duties.spawn(async move { mover.migrate(&d).await });
-        duties.spawn(async move { healer.upkeep(&ring, &e).await });
+        let (cluster, token) = (self.clone(), shutdown.clone());
+        duties.spawn(async move { cluster.follow(&token).await });
+        let (cluster, token) = (self.clone(), shutdown.clone());
+        duties.spawn(async move { cluster.watch_health(&token).await });
+        let (cluster, token) = (self.clone(), shutdown.clone());
+        duties.spawn(async move { cluster.tell(&token).await });
+        let (cluster, token) = (self.clone(), shutdown.clone());
+        duties.spawn(async move { cluster.migrate(&token).await });
+        let (cluster, token) = (self.clone(), shutdown);
+        duties.spawn(async move { cluster.upkeep(&ring, &token).await });
         self.inner.leads.store(true, Ordering::Relaxed);
         while let Some(ended) = duties.join_next().await {
             if let Err(error) = ended {
                 // The process goes on serving what there is; a supervisor sees the metric and the log.
                 tracing::error!(%error, "a duty of the cluster ended with a panic");
-                metrics::counter!("triton_cluster_duties_lost_total").increment(1);
+                ::metrics::counter!("triton_cluster_duties_lost_total").increment(1);
             }
         }
         self.inner.leads.store(false, Ordering::Relaxed);

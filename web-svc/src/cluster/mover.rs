@@ -33,7 +33,7 @@ pub(super) enum MoveError {
         from: NodeId,
         partition: PartitionId,
         #[source]
-        source: ClientError,
+        source: Box<ClientError>,
     },
     /// Some blobs could be had from nobody.
     #[error("node {to} could not get {keys} blobs of partition {partition}, among them {first}")]
@@ -44,7 +44,7 @@ pub(super) enum MoveError {
         node: NodeId,
         partition: PartitionId,
         #[source]
-        source: ClientError,
+        source: Box<ClientError>,
     },
 }
 
@@ -106,7 +106,7 @@ impl Mover<'_> {
                 return Err(MoveError::Held);
             }
             let report = client.pull(partition, &step).await;
-            let report = report.map_err(|source| MoveError::Pull { to, from, partition, source })?;
+            let report = report.map_err(|source| MoveError::Pull { to, from, partition, source: Box::new(source) })?;
             copied(report.bytes_copied);
             failed.extend(report.failed);
             // The bytes are accounted for whether or not the wait is cut short.
@@ -150,7 +150,7 @@ impl Mover<'_> {
         epoch: Epoch,
     ) -> Result<ReleaseReport, MoveError> {
         let client = self.client(node)?;
-        let failed = |source| MoveError::Release { node, partition, source };
+        let failed = |source| MoveError::Release { node, partition, source: Box::new(source) };
         let report = client.release(partition, &ReleaseRequest { epoch }).await.map_err(failed)?;
         metrics::counter!("triton_reclaimed_bytes_total").increment(report.bytes_released);
         if report.blobs_kept > 0 {
@@ -162,7 +162,7 @@ impl Mover<'_> {
     /// Deletes from a node that is no holder what its holders remember as deleted: a deletion just before the release
     /// reaches the holders only, and nobody would confirm such a blob ever after.
     async fn bury(&self, partition: PartitionId, node: NodeId, epoch: Epoch) -> Result<(), MoveError> {
-        let failed = |source| MoveError::Release { node, partition, source };
+        let failed = |source| MoveError::Release { node, partition, source: Box::new(source) };
         let kept = self.inventory(partition, node).await.map_err(failed)?;
         let mut deleted = BTreeSet::new();
         for holder in self.record.current.holders(partition) {

@@ -93,3 +93,89 @@ fn sweep_partition(layout: &Layout, census: &Census, partition: PartitionId) -> 
     let pulls: Vec<Pull> = pulls.filter(|pull| !pull.sources.is_empty()).collect();
     (!pulls.is_empty() || !releases.is_empty()).then_some(Task { partition, pulls, releases })
 }
+
+#[cfg(test)]
+mod tests {
+    use triton_api::{BlobHash, storage::PartitionDigest};
+
+    use super::*;
+    use crate::cluster::sample::{layout_of, node};
+
+    const P: PartitionId = PartitionId::new(0);
+
+    fn has(content: &str, blobs: u64) -> Vec<PartitionDigest> {
+        let digest = BlobHash::of(content.as_bytes());
+        vec![PartitionDigest { partition: P, blobs, bytes: blobs, tombstones: 1, digest }]
+    }
+
+    /// The holders of the partition in a cluster of four with three replicas, then the node that is none.
+    fn cast(layout: &Layout) -> Vec<NodeId> {
+        let holders: Vec<NodeId> = layout.holders(P).map(|node| node.id).collect();
+        let other = (1..=4).map(|n| node(n).id).find(|id| !holders.contains(id));
+        holders.into_iter().chain(other).collect()
+    }
+
+    fn census(answers: &[(NodeId, Vec<PartitionDigest>)]) -> Census {
+        let mut census = Census::default();
+        for (id, digests) in answers {
+            census.add(*id, digests.clone());
+        }
+        census
+    }
+
+    #[test]
+    fn equal_holders_need_nothing() {
+        let layout = layout_of(4, 3);
+        let all: Vec<_> = cast(&layout)[..3].iter().map(|id| (*id, has("same", 2))).collect();
+        assert_eq!(sweep(&layout, &census(&all)), []);
+    }
+
+    #[test]
+    fn a_holder_that_lacks_something_pulls_once_from_those_that_are_equal() {
+        let layout = layout_of(4, 3);
+        let cast = cast(&layout);
+        let found = census(&[(cast[0], has("full", 2)), (cast[1], has("full", 2)), (cast[2], vec![])]);
+        let tasks = sweep(&layout, &found);
+        assert_eq!(tasks.len(), 1);
+        let [pull] = tasks[0].pulls.as_slice() else { panic!("{tasks:?}") };
+        assert_eq!((pull.to, pull.sources.len(), pull.sources[0].len()), (cast[2], 1, 2));
+    }
+
+    #[test]
+    fn a_stray_is_read_before_it_is_released_and_kept_while_a_holder_is_silent() {
+        let layout = layout_of(4, 3);
+        let cast = cast(&layout);
+        let mut answers: Vec<_> = cast[..3].iter().map(|id| (*id, has("holders", 2))).collect();
+        answers.push((cast[3], has("stray", 1)));
+        let task = reclaim(&layout, &census(&answers)).remove(0);
+        assert_eq!((task.releases.as_slice(), task.pulls.len()), (&cast[3..], 3));
+        answers.remove(0);
+        assert_eq!(reclaim(&layout, &census(&answers)), []);
+        assert_eq!(sweep(&layout, &census(&answers))[0].pulls.len(), 2);
+    }
+
+    #[test]
+    fn a_former_holder_that_remembers_only_deletes_is_left_alone() {
+        let layout = layout_of(4, 3);
+        let cast = cast(&layout);
+        let mut answers: Vec<_> = cast[..3].iter().map(|id| (*id, has("holders", 2))).collect();
+        answers.push((cast[3], has("deletes", 0)));
+        assert_eq!(sweep(&layout, &census(&answers)), []);
+    }
+
+    #[test]
+    fn a_partition_waits_for_its_new_holder_and_for_what_silent_nodes_may_hide() {
+        let current = layout_of(4, 3);
+        let next = triton_placement::layout::change(&current, (1..=5).map(node).collect(), 3).unwrap();
+        let record = LayoutRecord { current, next: Some(next) };
+        let answers = |nodes: &[u16]| census(&nodes.iter().map(|n| (node(*n).id, vec![])).collect::<Vec<_>>());
+        let everybody = round(&record, &answers(&[1, 2, 3, 4, 5]), |_| false);
+        assert!(everybody.waits.is_empty() && !everybody.tasks.is_empty());
+        let one_away = round(&record, &answers(&[1, 2, 3, 5]), |_| false);
+        assert_eq!((one_away.waits.len(), one_away.tasks.len()), (0, everybody.tasks.len()));
+        let two_away = round(&record, &answers(&[1, 2, 5]), |_| false);
+        assert_eq!((two_away.waits.len(), two_away.tasks.len()), (1, 0), "each partition has a holder among them");
+        let receiver_away = round(&record, &answers(&[1, 2, 3, 4]), |_| false);
+        assert_eq!((receiver_away.waits.len(), receiver_away.tasks.len()), (1, 0));
+    }
+}

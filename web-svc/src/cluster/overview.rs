@@ -1,4 +1,6 @@
-//! The cluster as the API shows it. Pure, given the records and what the nodes said.
+//! The cluster as the API shows it, made of the records and of what the nodes said.
+
+use std::sync::atomic::Ordering;
 
 use triton_api::{
     cluster::{self, Node, NodeHealth, Worker},
@@ -6,10 +8,31 @@ use triton_api::{
     rebalance::{Rebalance, RebalancePhase},
 };
 
-use super::{health::HealthBoard, migration::MigrationPhase, plan::count, rate::eta_seconds, records::State};
+use super::{
+    Cluster, error::ClusterError, health::HealthBoard, migration::MigrationPhase, plan::count, rate::eta_seconds,
+    records::State,
+};
 
-/// How the migration stands.
-pub(super) fn rebalance(state: &State) -> Rebalance {
+impl Cluster {
+    /// How the migration stands.
+    pub async fn rebalance(&self) -> Result<Rebalance, ClusterError> {
+        Ok(rebalance(&self.inner.records.state().await?))
+    }
+
+    /// Every node of the layout, then those that are staged to be added.
+    pub async fn nodes(&self) -> Result<Vec<Node>, ClusterError> {
+        Ok(nodes(&self.inner.records.state().await?, &self.inner.health))
+    }
+
+    /// The cluster at a glance.
+    pub async fn overview(&self, workers: Vec<Worker>) -> Result<cluster::Cluster, ClusterError> {
+        let state = self.inner.records.state().await?;
+        let leader = self.inner.leads.load(Ordering::Relaxed).then(|| self.inner.settings.process_id.clone());
+        Ok(overview(&state, &self.inner.health, leader, workers))
+    }
+}
+
+fn rebalance(state: &State) -> Rebalance {
     let record = &state.layout.value;
     let staged = state.staged().in_words(record.write_layout());
     let Some(migration) = state.migration() else {
@@ -50,8 +73,7 @@ fn phase(state: &State) -> RebalancePhase {
     }
 }
 
-/// Every node of the layout, then those that are staged to be added.
-pub(super) fn nodes(state: &State, health: &HealthBoard) -> Vec<Node> {
+fn nodes(state: &State, health: &HealthBoard) -> Vec<Node> {
     let record = &state.layout.value;
     let staged = state.staged();
     let present = record.nodes().into_iter().map(|node| (staged.wanted(record.write_layout(), node.id), node));
@@ -84,13 +106,7 @@ fn node_of(record: &LayoutRecord, node: &LayoutNode, board: &HealthBoard) -> Nod
     }
 }
 
-/// The cluster at a glance.
-pub(super) fn cluster(
-    state: &State,
-    health: &HealthBoard,
-    leader: Option<String>,
-    workers: Vec<Worker>,
-) -> cluster::Cluster {
+fn overview(state: &State, health: &HealthBoard, leader: Option<String>, workers: Vec<Worker>) -> cluster::Cluster {
     let record = &state.layout.value;
     let nodes = nodes(state, health);
     cluster::Cluster {

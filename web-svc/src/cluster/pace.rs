@@ -64,7 +64,7 @@ impl Backoff {
         self.failures = self.failures.saturating_add(1);
         // A version 4 UUID is a random number that is at hand.
         let jitter = u32::from(uuid::Uuid::new_v4().as_bytes()[0]);
-        full - full / 2 * jitter / 255
+        full.saturating_sub(full / 2 * jitter / 255)
     }
 }
 

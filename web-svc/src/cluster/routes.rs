@@ -24,7 +24,6 @@ use super::{
     Cluster,
     control::{Application, Removal},
     error::ClusterError,
-    overview,
 };
 
 /// Lists the processes that transcode; whoever knows them supplies it.
@@ -43,13 +42,8 @@ impl Cluster {
     }
 
     async fn show_node(&self, id: NodeId) -> Result<Json<Node>, ClusterError> {
-        let state = self.inner.records.state().await?;
-        let nodes = overview::nodes(&state, &self.inner.health);
+        let nodes = self.nodes().await?;
         nodes.into_iter().find(|node| node.id == id).map(Json).ok_or(ClusterError::UnknownNode(id))
-    }
-
-    async fn show_rebalance(&self) -> Result<Json<Rebalance>, ClusterError> {
-        Ok(Json(overview::rebalance(&self.inner.records.state().await?)))
     }
 }
 
@@ -79,10 +73,7 @@ fn table() -> OpenApiRouter<Admin> {
                body = cluster::Cluster))
 )]
 async fn show_cluster(State(Admin { cluster, workers }): State<Admin>) -> Result<Json<cluster::Cluster>, ApiError> {
-    let state = cluster.inner.records.state().await.map_err(ClusterError::from)?;
-    let leads = cluster.inner.leads.load(std::sync::atomic::Ordering::Relaxed);
-    let leader = leads.then(|| cluster.inner.settings.process_id.clone());
-    Ok(Json(overview::cluster(&state, &cluster.inner.health, leader, workers().await)))
+    Ok(Json(cluster.overview(workers().await).await?))
 }
 
 /// The storage nodes, with what is staged for them.
@@ -91,8 +82,7 @@ async fn show_cluster(State(Admin { cluster, workers }): State<Admin>) -> Result
     responses((status = 200, description = "All nodes; there is never a second page.", body = Page<Node>))
 )]
 async fn list_nodes(State(Admin { cluster, .. }): State<Admin>) -> Result<Json<Page<Node>>, ApiError> {
-    let state = cluster.inner.records.state().await?;
-    Ok(Json(Page { items: overview::nodes(&state, &cluster.inner.health), next_cursor: None }))
+    Ok(Json(Page { items: cluster.nodes().await?, next_cursor: None }))
 }
 
 /// Stage a new node.
@@ -189,7 +179,7 @@ async fn drain_node(
     responses((status = 200, description = "Phase, progress, rate, errors, what is staged.", body = Rebalance))
 )]
 async fn show_rebalance(State(Admin { cluster, .. }): State<Admin>) -> Result<Json<Rebalance>, ApiError> {
-    Ok(cluster.show_rebalance().await?)
+    Ok(Json(cluster.rebalance().await?))
 }
 
 /// What applying the staged changes would move.
@@ -227,7 +217,7 @@ async fn apply_rebalance(
         Application::Begun => StatusCode::ACCEPTED,
         Application::NothingToDo => StatusCode::OK,
     };
-    Ok((status, cluster.show_rebalance().await?))
+    Ok((status, Json(cluster.rebalance().await?)))
 }
 
 /// Hold the migration; what is on its way ends its step.
@@ -240,7 +230,7 @@ async fn apply_rebalance(
 )]
 async fn pause_rebalance(State(Admin { cluster, .. }): State<Admin>) -> Result<Json<Rebalance>, ApiError> {
     cluster.hold(true).await?;
-    Ok(cluster.show_rebalance().await?)
+    Ok(Json(cluster.rebalance().await?))
 }
 
 /// Go on with the migration.
@@ -253,7 +243,7 @@ async fn pause_rebalance(State(Admin { cluster, .. }): State<Admin>) -> Result<J
 )]
 async fn resume_rebalance(State(Admin { cluster, .. }): State<Admin>) -> Result<Json<Rebalance>, ApiError> {
     cluster.hold(false).await?;
-    Ok(cluster.show_rebalance().await?)
+    Ok(Json(cluster.rebalance().await?))
 }
 
 /// Turn the migration back, or drop what is staged where none runs.
@@ -270,5 +260,5 @@ async fn resume_rebalance(State(Admin { cluster, .. }): State<Admin>) -> Result<
 )]
 async fn abort_rebalance(State(Admin { cluster, .. }): State<Admin>) -> Result<Json<Rebalance>, ApiError> {
     cluster.abort().await?;
-    Ok(cluster.show_rebalance().await?)
+    Ok(Json(cluster.rebalance().await?))
 }

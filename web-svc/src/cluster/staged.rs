@@ -91,10 +91,8 @@ fn is_active(node: &LayoutNode) -> bool {
 fn words(layout: &Layout, StagedNode { node, remove }: &StagedNode) -> Vec<String> {
     let name = format!("node {} ({})", node.id, node.url);
     let Some(present) = layout.node(node.id) else {
-        return match is_active(node) {
-            true => vec![format!("add {name} with weight {} in zone {}", node.weight, node.zone)],
-            false => Vec::new(),
-        };
+        let words = format!("add {name} with weight {} in zone {}", node.weight, node.zone);
+        return if is_active(node) { vec![words] } else { Vec::new() };
     };
     let mut words = Vec::new();
     match (node.state, remove) {

@@ -65,7 +65,7 @@ async fn found(caller: &Caller, settings: &ClusterSettings, urls: &[NodeUrl]) ->
     let deadline = Instant::now() + settings.bootstrap_timeout;
     let mut nodes = Vec::with_capacity(urls.len());
     for (url, answer) in urls.iter().zip(ask(caller, urls, deadline).await) {
-        let info = answer.map_err(|source| StartError::NoAnswer { url: url.clone(), source })?;
+        let info = answer.map_err(|source| StartError::NoAnswer { url: url.clone(), source: Box::new(source) })?;
         if let Some(epoch) = info.epoch {
             return Err(StartError::Taken { url: url.clone(), epoch });
         }

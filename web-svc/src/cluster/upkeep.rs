@@ -85,7 +85,9 @@ impl Cluster {
             });
             let left: Vec<_> = reported.into_iter().filter(|degraded| !swept.is_settled(degraded.partition)).collect();
             unrepaired = !left.is_empty();
-            left.into_iter().for_each(|degraded| ring.return_degraded(degraded));
+            for degraded in left {
+                ring.return_degraded(degraded);
+            }
             unequal = swept.unequal;
         }
     }
