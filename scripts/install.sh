@@ -20,6 +20,7 @@ packages() {
   [ "$1" = test ] || return 0
   need chromium chromium
   need strace strace
+  need jq jq
   need_file /usr/share/fonts/truetype/dejavu fonts-dejavu-core
 }
 
