@@ -35,7 +35,7 @@ async fn aborting_restores_the_table_and_keeps_what_was_written_meanwhile() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_abort_can_be_aborted() {
     let (dir, nodes) = (tempfile::tempdir().unwrap(), start_nodes(4).await);
-    let web = Web::start(&dir, slow(30_000), &urls(&nodes)).await;
+    let web = Web::start(&dir, slow(80_000), &urls(&nodes)).await;
     let content = web.fill(60, 4000).await;
     web.cluster.drain_node(nodes[0].id).await.unwrap();
     web.cluster.apply(None).await.unwrap();
@@ -55,8 +55,9 @@ async fn a_committed_migration_cannot_be_aborted() {
     let web = Web::start(&dir, patient, &urls(&nodes)).await;
     web.cluster.drain_node(nodes[0].id).await.unwrap();
     web.cluster.apply(None).await.unwrap();
-    web.until(|status| status.epoch.get() == 2).await;
+    let mut layout = web.cluster.layout();
+    let committed = layout.wait_for(|record| record.current.epoch.get() == 2).await.unwrap().clone();
     assert!(matches!(web.cluster.abort().await, Err(ClusterError::Refused(_))));
-    let state = web.cluster.layout().borrow().current.node(nodes[0].id).unwrap().state;
-    assert_eq!(state, NodeState::Draining);
+    assert_eq!(*layout.borrow(), committed);
+    assert_eq!(committed.current.node(nodes[0].id).unwrap().state, NodeState::Draining);
 }
