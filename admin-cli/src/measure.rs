@@ -23,7 +23,7 @@ pub(crate) fn bytes(count: u64) -> String {
 
 /// `2:05`, `1:02:03`.
 pub(crate) fn clock(duration_ms: u64) -> String {
-    let seconds = duration_ms.div_ceil(1000);
+    let seconds = duration_ms.saturating_add(500) / 1000;
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes}:{seconds:02}") }
 }
@@ -68,7 +68,7 @@ mod tests {
 
     #[test]
     fn durations_read_like_a_clock_or_like_words() {
-        assert_eq!([clock(0), clock(5_001), clock(3_723_000)], ["0:00", "0:06", "1:02:03"]);
+        assert_eq!([clock(0), clock(5_501), clock(3_723_400)], ["0:00", "0:06", "1:02:03"]);
         assert_eq!([remaining(40), remaining(290), remaining(12_000)], ["40 s", "5 min", "3 h 20 min"]);
         assert_eq!(percent(0.374), "37%");
     }
