@@ -52,7 +52,9 @@ export class Session {
       locale: 'en-GB',
     });
     context.setDefaultTimeout(STEP_MS);
-    return new Session(new URL(base).origin, profile, context);
+    const session = new Session(new URL(base).origin, profile, context);
+    await session.#listenForViolations();
+    return session;
   }
 
   async close() {
@@ -94,10 +96,20 @@ export class Session {
       const isOwn = url.origin === this.base || ['data:', 'blob:', 'about:'].includes(url.protocol);
       if (!isOwn) this.foreignRequests.push(address);
     };
-    // `request` comes for every attempt, also for those that fail or are blocked.
+    // `request` comes for every attempt that the page's security policy lets through, also for those that fail.
     this.context.on('request', (request) => note(request.url()));
     this.context.on('page', (page) => this.#listenTo(page, note));
     this.#listenTo(this.page, note);
+  }
+
+  /** What the security policy stops never becomes a request: it counts as one all the same. */
+  async #listenForViolations() {
+    await this.context.exposeFunction('noteViolation', (/** @type {string} */ what) => this.foreignRequests.push(what));
+    await this.context.addInitScript(() => {
+      addEventListener('securitypolicyviolation', (event) => {
+        /** @type {any} */ (window).noteViolation(event.blockedURI);
+      });
+    });
   }
 
   /** @param {import('playwright-core').Page} page @param {(address: string) => void} note */
