@@ -28,10 +28,7 @@ pub(super) async fn pictures(
     source: &Source,
     index: u32,
 ) -> Result<Value, WorkError> {
-    let progress = leased.progress.clone();
-    let report = move |done: f32| {
-        progress.send_replace(done);
-    };
+    let report = reporter(leased);
     let encoded = app.pipeline.encode_chunk(plan, index, source, &app.work_dir, report, &leased.cancel).await?;
     store(app, leased, &encoded).await
 }
@@ -43,13 +40,18 @@ pub(super) async fn sound(
     source: &Source,
     index: u32,
 ) -> Result<Value, WorkError> {
-    let progress = leased.progress.clone();
-    let report = move |done: f32| {
-        progress.send_replace(done);
-    };
+    let report = reporter(leased);
     let position = usize::try_from(index).map_err(|_| WorkError::Gone)?;
     let encoded = app.pipeline.encode_audio(plan, position, source, &app.work_dir, report, &leased.cancel).await?;
     store(app, leased, &encoded).await
+}
+
+/// Passes the encoder's progress on to the renewal of the lease.
+fn reporter(leased: &Leased) -> impl Fn(f32) + Send + Sync + 'static {
+    let progress = leased.progress.clone();
+    move |done| {
+        progress.send_replace(done);
+    }
 }
 
 /// Writes all segments to the ring and returns their measures.
