@@ -65,17 +65,32 @@ impl Ledger {
     }
 
     pub(super) fn finished(&self, partition: PartitionId) {
-        self.lock().done.insert(partition);
-        metrics::counter!("triton_rebalance_partitions_total").increment(1);
+        let mut entries = self.lock();
+        if !entries.done.contains(partition) {
+            entries.done.insert(partition);
+            metrics::counter!("triton_rebalance_partitions_total").increment(1);
+        }
     }
 
     pub(super) fn is_done(&self, partition: PartitionId) -> bool {
         self.lock().done.contains(partition)
     }
 
+    /// Partitions done and bytes copied: as long as these grow, something works.
+    pub(super) fn progress(&self) -> (u32, u64) {
+        let entries = self.lock();
+        (entries.done.len(), entries.bytes_done)
+    }
+
+    /// What failed last.
+    pub(super) fn last_error(&self) -> Option<String> {
+        self.lock().errors.back().cloned()
+    }
+
     /// Notes what is going to be tried again; the same text twice in a row is one entry.
     pub(super) fn failed(&self, text: String) {
-        tracing::warn!(reason = text, "a step of the migration failed and is tried again");
+        // A node that dies fails hundreds of steps: the log has one line for each round.
+        tracing::debug!(reason = text, "a step of the migration failed and is tried again");
         let mut entries = self.lock();
         if entries.errors.back() == Some(&text) {
             return;

@@ -134,6 +134,7 @@ impl Work {
         // Nodes that are new are not known to answer yet.
         self.cluster.probe().await;
         let mut backoff = Backoff::default();
+        let mut before = self.ledger.progress();
         while !self.is_held() {
             let census = self.cluster.census(&self.record).await;
             let unfinished = moves::round(&self.record, &census, |partition| self.ledger.is_done(partition));
@@ -143,6 +144,14 @@ impl Work {
                 if self.run_round(moves::round(&self.record, &census, |_| false)).await? {
                     return self.commit().await;
                 }
+            }
+            if !self.is_held() {
+                tracing::warn!(last = self.ledger.last_error(), "parts of the migration have to be tried again");
+            }
+            self.ledger.write(&self.cluster.inner.records, &self.migration).await?;
+            let now = self.ledger.progress();
+            if now != before {
+                (before, backoff) = (now, Backoff::default());
             }
             self.pause(backoff.next()).await;
         }

@@ -53,7 +53,7 @@ pub(super) struct Backoff {
 
 impl Backoff {
     const FIRST: Duration = Duration::from_millis(250);
-    const LAST: Duration = Duration::from_secs(15);
+    const LAST: Duration = Duration::from_secs(5);
 
     pub(super) fn reset(&mut self) {
         self.failures = 0;

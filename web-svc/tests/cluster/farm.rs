@@ -174,7 +174,13 @@ impl Web {
     }
 
     pub(crate) async fn until(&self, condition: impl Fn(&Rebalance) -> bool) {
-        eventually(DEADLINE, || async { condition(&self.status().await) }).await;
+        let mut last = None;
+        let reached = tokio::time::timeout(DEADLINE, async {
+            while !condition(last.insert(self.status().await)) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+        assert!(reached.await.is_ok(), "not in time; last seen: {last:#?}");
     }
 
     pub(crate) async fn until_stable(&self) {

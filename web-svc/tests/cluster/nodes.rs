@@ -1,5 +1,7 @@
 //! The first layout, later starts, and changes that are refused.
 
+use std::sync::Arc;
+
 use triton_api::{
     NodeId,
     cluster::{NewNode, NodeChange},
@@ -8,7 +10,7 @@ use triton_api::{
 use triton_testkit::eventually;
 use web_svc::{
     cluster::{Cluster, ClusterError, StartError, control::Removal},
-    journal::SqliteJournal,
+    journal::{Journal, SqliteJournal},
     store::Store,
 };
 
@@ -50,11 +52,14 @@ async fn a_first_start_names_the_node_that_does_not_answer_or_belongs_to_others(
     let web = Web::start(&dir, quick(), &urls(&nodes[..1])).await;
     let other = tempfile::tempdir().unwrap();
     let store = Store::open(&other.path().join("catalog.db")).await.unwrap();
-    let journal = std::sync::Arc::new(SqliteJournal::new(store.clone()));
+    let journal: Arc<dyn Journal> = Arc::new(SqliteJournal::new(store.clone()));
     let mut settings = quick();
     settings.bootstrap_timeout = std::time::Duration::from_millis(300);
     let start = async |nodes: &[Node]| {
-        Cluster::start(journal.clone(), store.clone(), caller(), settings.clone(), &urls(nodes)).await.err().unwrap()
+        Cluster::start(Arc::clone(&journal), store.clone(), caller(), settings.clone(), &urls(nodes))
+            .await
+            .err()
+            .unwrap()
     };
     let refused = start(&nodes).await;
     assert!(matches!(&refused, StartError::Taken { url, .. } if *url == nodes[0].url()), "{refused}");
