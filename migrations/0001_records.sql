@@ -21,6 +21,7 @@ CREATE TABLE videos (
     record_key TEXT NOT NULL,
     state      TEXT NOT NULL,
     visibility TEXT NOT NULL,
+    generation INTEGER NOT NULL,
     title_key  TEXT NOT NULL,
     created_ms INTEGER NOT NULL
 ) STRICT;

@@ -23,8 +23,8 @@ const ROUND_MAX: u32 = 32;
 const FORMER_UPLOADS_MAX: u32 = 10_000;
 /// How long the finished jobs of a ready video can be looked at.
 const FINISHED_JOBS_STAY: SignedDuration = SignedDuration::from_hours(24);
-/// Finished jobs dropped in one round: as many as one change takes.
-const FINISHED_JOBS_ROUND_MAX: u32 = 100;
+/// Jobs dropped in one round: as many as one change takes.
+const IDLE_JOBS_ROUND_MAX: u32 = 100;
 /// Deletes at once.
 const DELETES_IN_FLIGHT: usize = 8;
 
@@ -69,13 +69,13 @@ async fn round(app: &App) -> Result<(), StoreError> {
             empty(app, key, trash).await;
         }
     }
-    forget_finished_jobs(app, now).await?;
+    forget_idle_jobs(app, now).await?;
     count_jobs(&app.store).await
 }
 
-/// Drops the jobs of videos that have been ready for a while: an hour of video has hundreds.
-async fn forget_finished_jobs(app: &App, now: Timestamp) -> Result<(), StoreError> {
-    let jobs = app.store.finished_jobs(now - FINISHED_JOBS_STAY, FINISHED_JOBS_ROUND_MAX).await?;
+/// Drops the jobs of videos that have been ready for a while, for an hour of video has hundreds, and of deleted ones.
+async fn forget_idle_jobs(app: &App, now: Timestamp) -> Result<(), StoreError> {
+    let jobs = app.store.idle_jobs(now - FINISHED_JOBS_STAY, IDLE_JOBS_ROUND_MAX).await?;
     if jobs.is_empty() {
         return Ok(());
     }

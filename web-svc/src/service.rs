@@ -1,6 +1,12 @@
 //! The service from its start to its stop: what is opened in which order, and who owns which task.
 
-use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{
+    fs::{File, TryLockError},
+    net::SocketAddr,
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -54,6 +60,14 @@ pub enum StartError {
         /// Why.
         source: std::io::Error,
     },
+    /// Another process uses the directory.
+    #[error(
+        "--data-dir (TRITON_DATA_DIR): {path} is in use by another web-svc. Stop that one, or name another directory"
+    )]
+    InUse {
+        /// The directory.
+        path: String,
+    },
     /// The database cannot be used.
     #[error("--metadata (TRITON_METADATA): {0}")]
     Store(#[from] StoreError),
@@ -81,10 +95,12 @@ pub enum StartError {
 pub struct Running {
     address: SocketAddr,
     stop: CancellationToken,
+    sources_stop: CancellationToken,
     serving: tokio::task::JoinHandle<Drained>,
     tasks: TaskTracker,
     node: Option<Node>,
     store: Store,
+    _lock: File,
 }
 
 struct Node {
@@ -99,6 +115,7 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     let listener = serve::bind("--listen", config.listen).await?;
     let address = listener.local_addr().map_err(StartError::Sources)?;
     make_dir(&config.data_dir)?;
+    let lock = lock(&config.data_dir)?;
     let store = Store::open(&config.database()).await?;
     let journal: Arc<dyn Journal> = Arc::new(SqliteJournal::new(store.clone()));
     let caller = Caller::new(secret.clone(), telemetry::outgoing)?;
@@ -130,7 +147,9 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
         upload_bytes_max: config.upload_bytes_max,
         shutdown: stop.clone(),
     };
-    tasks.spawn(sources.serve(source_listener, stop.clone()));
+    // Uploads that arrive while the service stops are still probed: the originals stay readable until serving has ended.
+    let sources_stop = CancellationToken::new();
+    tasks.spawn(sources.serve(source_listener, sources_stop.clone()));
     take_up(&app).await?;
     let worker = Worker::new(app.clone(), slots);
     let workers = worker.describe();
@@ -139,7 +158,7 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     tasks.spawn(janitor::run(app));
     tasks.spawn(worker.run());
     let serving = tokio::spawn(serve_until(listener, router, stop.clone()));
-    Ok(Running { address, stop, serving, tasks, node, store })
+    Ok(Running { address, stop, sources_stop, serving, tasks, node, store, _lock: lock })
 }
 
 async fn lead(cluster: Cluster, ring: Ring, stop: CancellationToken) {
@@ -193,6 +212,18 @@ fn fresh_work_dir(data_dir: &Path) -> Result<std::path::PathBuf, StartError> {
     Ok(dir)
 }
 
+/// Keeps other processes away from the directory for as long as the result lives.
+fn lock(data_dir: &Path) -> Result<File, StartError> {
+    let path = data_dir.display().to_string();
+    let unusable = |source| StartError::Directory { path: path.clone(), source };
+    let file = File::create(data_dir.join("lock")).map_err(unusable)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StartError::InUse { path: path.clone() }),
+        Err(TryLockError::Error(source)) => Err(unusable(source)),
+    }
+}
+
 fn make_dir(dir: &Path) -> Result<(), StartError> {
     std::fs::create_dir_all(dir).map_err(|source| StartError::Directory { path: dir.display().to_string(), source })
 }
@@ -229,6 +260,7 @@ impl Running {
                 Drained { finished: 0, cut: 0 }
             }
         };
+        self.sources_stop.cancel();
         self.tasks.close();
         if tokio::time::timeout(WORK_TIMEOUT, self.tasks.wait()).await.is_err() {
             tracing::warn!(tasks = self.tasks.len(), "some background work did not end in time");

@@ -98,7 +98,9 @@ async fn draining_takes_a_prefix_and_can_return_at_once() {
 async fn aborted_move_fails_the_command_that_follows_it() {
     let server = Server::start().await;
     server.on(ADD, 201, &node(true)).on(PLAN, 200, &plan(&["add"]));
-    server.on(APPLY, 202, &state(RebalancePhase::Migrating, 7)).on(STATE, 200, &state(RebalancePhase::Stable, 7));
+    server.on(APPLY, 202, &state(RebalancePhase::Migrating, 7)).on(STATE, 200, &state(RebalancePhase::Stable, 9));
+    // An abort is a move back: it ends in a newer epoch, and the node holds nothing.
+    server.on(NODES, 200, &nodes(vec![node(true)]));
     let added = run(&server.url, &["node", "add", "http://127.0.0.1:8095"]).await;
     assert!(added.code == 1 && added.stderr.contains("aborted"), "{}", added.stderr);
 }

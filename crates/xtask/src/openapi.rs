@@ -5,8 +5,11 @@ use std::{fs, path::PathBuf};
 use anyhow::{Context as _, bail};
 use utoipa::openapi::OpenApi;
 
+/// The name of a document's file, and who makes the document.
+type Document = (&'static str, fn() -> OpenApi);
+
 /// Every service with the document it serves at `/openapi.json`.
-const DOCUMENTS: [(&str, fn() -> OpenApi); 2] = [("web", web_svc::routes::openapi), ("storage", storage_svc::openapi)];
+const DOCUMENTS: [Document; 2] = [("web", web_svc::routes::openapi), ("storage", storage_svc::openapi)];
 
 /// Writes every document.
 pub(crate) fn write() -> anyhow::Result<()> {

@@ -82,6 +82,9 @@ pub struct JobRecord {
     pub state: JobState,
     /// Attempts that failed; a lease that ran out is no failure of the job.
     pub failures: u32,
+    /// Leases that ran out because their worker was gone.
+    #[serde(default)]
+    pub lost_leases: u32,
     /// Leases so far: the last lease's fencing token.
     pub leases: u64,
     /// The present lease.
@@ -107,6 +110,9 @@ pub struct JobRecord {
 impl JobRecord {
     /// Failures after which a job is given up.
     pub const FAILURES_MAX: u32 = 4;
+
+    /// Lost leases after which a job is given up, for it seems to take its workers down with it.
+    pub const LOST_LEASES_MAX: u32 = 30;
 
     /// The job's id: unique in the installation.
     pub fn id(&self) -> String {

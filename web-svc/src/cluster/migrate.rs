@@ -298,6 +298,8 @@ impl Work {
                 tracing::warn!(node.id = %id, "a node is to be removed, but not known to be empty: it stays for now");
             }
         }
+        // Who waits for the end looks at the nodes next, and should see what they hold now.
+        self.cluster.probe().await;
         let records = &self.cluster.inner.records;
         records
             .decide(|state| {

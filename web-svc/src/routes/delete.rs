@@ -6,11 +6,11 @@ use jiff::Timestamp;
 use triton_api::{Generation, VideoId, video::route};
 use triton_kit::{ApiError, extract::Path};
 
-use super::videos::find_received;
+use super::videos::{CONFLICTS_MAX, find_received};
 use crate::{
     app::App,
     catalog::{TrashRecord, VideoRecord},
-    journal::{Change, Expect, RecordKey},
+    journal::{Change, Expect, JournalError, RecordKey},
     pipeline::Plan,
     upload::TRASH_GRACE,
 };
@@ -23,13 +23,21 @@ use crate::{
     responses((status = 204, description = "The video is deleted."))
 )]
 pub(super) async fn delete(State(app): State<App>, Path(id): Path<VideoId>) -> Result<StatusCode, ApiError> {
-    let video = find_received(&app, id).await?;
-    let mut change = Change::new().delete(RecordKey::video(id), Expect::At(video.revision));
-    for trash in trash_of(&app, &video.value).await? {
-        change = change.put(RecordKey::trash(id, trash.generation), Expect::Anything, &trash)?;
-    }
-    app.journal.commit(change).await?;
-    app.delete_jobs(id, video.value.generation).await?;
+    let mut tries = 0;
+    let generation = loop {
+        let video = find_received(&app, id).await?;
+        let mut change = Change::new().delete(RecordKey::video(id), Expect::At(video.revision));
+        for trash in trash_of(&app, &video.value).await? {
+            change = change.put(RecordKey::trash(id, trash.generation), Expect::Anything, &trash)?;
+        }
+        match app.journal.commit(change).await {
+            Ok(_) => break video.value.generation,
+            // A worker changed the record at the same moment.
+            Err(JournalError::Conflict { .. }) if tries < CONFLICTS_MAX => tries += 1,
+            Err(error) => return Err(error.into()),
+        }
+    };
+    app.delete_jobs(id, generation).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

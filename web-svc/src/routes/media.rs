@@ -4,6 +4,7 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
+use futures_util::StreamExt as _;
 use http::{HeaderMap, HeaderValue, header};
 use serde::Deserialize;
 use triton_api::{BlobKey, Generation, VideoId, video::route};
@@ -11,7 +12,7 @@ use triton_kit::{ApiError, extract::Path};
 
 use super::{
     content::{Content, IMMUTABLE, Wanted},
-    videos::find,
+    videos::{find, find_received},
 };
 use crate::{
     app::App,
@@ -158,8 +159,9 @@ pub(super) async fn download(
     Path(id): Path<VideoId>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let video = find(&app, id).await?.value;
-    let (etag, len_bytes) = (format!("\"original-{id}\""), video.original.len_bytes);
+    let video = find_received(&app, id).await?.value;
+    let len_bytes = video.original.len_bytes;
+    let etag = format!("\"original-{id}-{len_bytes}\"");
     let content = Content { etag: &etag, len_bytes, media_type: "application/octet-stream", cache_control: REVALIDATE };
     let part = match content.wanted(&headers)? {
         Wanted::NotModified => return Ok(content.not_modified()),
@@ -167,6 +169,11 @@ pub(super) async fn download(
         Wanted::Part(part) => Some(part),
     };
     let bytes = original::read(app.ring.clone(), id, part.clone().unwrap_or(0..len_bytes));
+    // An original that cannot be read is an error, not an answer that breaks off.
+    let mut bytes = Box::pin(bytes.peekable());
+    if let Some(Err(error)) = bytes.as_mut().peek().await {
+        return Err(error.clone().into());
+    }
     let mut response = content.answer(part.as_ref(), bytes)?;
     // RFC 6266 with RFC 8187: any name is safe when all but letters and digits is encoded.
     let name: String = url::form_urlencoded::byte_serialize(video.original.file_name.as_bytes()).collect();

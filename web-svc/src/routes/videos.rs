@@ -17,11 +17,14 @@ use triton_kit::{
 use crate::{
     app::App,
     catalog::{Title, VideoRecord},
-    journal::{Change, Expect, RecordKey},
+    journal::{Change, Expect, JournalError, RecordKey},
     pipeline::Plan,
     store::Stored,
     upload::{UploadError, create_generation, refuse, upload_form},
 };
+
+/// How often a change is decided again when somebody else was faster.
+pub(super) const CONFLICTS_MAX: u32 = 5;
 
 /// Upload a video.
 ///
@@ -93,18 +96,31 @@ pub(super) async fn edit(
     Path(id): Path<VideoId>,
     Json(patch): Json<VideoPatch>,
 ) -> Result<Json<Video>, ApiError> {
-    let Stored { value: mut record, revision } = find_received(&app, id).await?;
-    if let Some(title) = &patch.title {
-        record.title = Title::parse(title).map_err(UploadError::from)?.into_string();
-    }
-    if let Some(description) = patch.description {
-        Title::check_description(&description).map_err(UploadError::from)?;
-        record.description = description;
-    }
-    record.visibility = patch.visibility.unwrap_or(record.visibility);
-    let change = Change::new().put(RecordKey::video(id), Expect::At(revision), &record)?;
-    app.journal.commit(change).await?;
+    let title =
+        patch.title.as_deref().map(Title::parse).transpose().map_err(UploadError::from)?.map(Title::into_string);
+    patch.description.as_deref().map(Title::check_description).transpose().map_err(UploadError::from)?;
+    let record = decide(&app, id, |record| {
+        record.title = title.clone().unwrap_or_else(|| record.title.clone());
+        record.description = patch.description.clone().unwrap_or_else(|| record.description.clone());
+        record.visibility = patch.visibility.unwrap_or(record.visibility);
+    })
+    .await?;
     Ok(Json(app.view(&record).await?))
+}
+
+/// Changes a video's record; decides again where a worker changed it at the same moment.
+async fn decide(app: &App, id: VideoId, edit: impl Fn(&mut VideoRecord)) -> Result<VideoRecord, ApiError> {
+    let mut tries = 0;
+    loop {
+        let Stored { value: mut record, revision } = find_received(app, id).await?;
+        edit(&mut record);
+        let change = Change::new().put(RecordKey::video(id), Expect::At(revision), &record)?;
+        match app.journal.commit(change).await {
+            Ok(_) => return Ok(record),
+            Err(JournalError::Conflict { .. }) if tries < CONFLICTS_MAX => tries += 1,
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 /// Try a failed video again, from the stored original.

@@ -10,9 +10,11 @@ use crate::{catalog::JobRecord, journal::RecordKey};
 /// A job with its record's key and revision.
 pub type JobRow = (RecordKey, Stored<JobRecord>);
 
-/// What a worker may lease now: waiting and due, or with a lease that has run out; `finalize` only after all others.
+/// What a worker may lease now: of the present generation of a video that is being made, waiting and due or with a lease
+/// that has run out; `finalize` only after all others.
 const RUNNABLE: &str = "
     SELECT r.key, r.revision, r.value FROM jobs j JOIN records r ON r.key = j.record_key
+    JOIN videos v ON v.id = j.video_id AND v.generation = j.generation AND v.state IN ('queued', 'processing')
     WHERE ((j.state = 'waiting' AND j.not_before_ms <= ?1) OR (j.state = 'running' AND j.lease_expires_ms <= ?1))
       AND (j.kind <> 'finalize' OR NOT EXISTS (
           SELECT 1 FROM jobs other
@@ -56,14 +58,15 @@ impl Store {
         rows(query.bind(limit).fetch_all(&self.readers).await.during("listing leases")?)
     }
 
-    /// Finished jobs of ready videos that were created before a time, at most `limit`.
-    pub async fn finished_jobs(&self, before: Timestamp, limit: u32) -> Result<Vec<RecordKey>, StoreError> {
+    /// Jobs that nobody needs: finished ones of ready videos that were created before a time, and those of videos that are
+    /// gone; at most `limit`.
+    pub async fn idle_jobs(&self, before: Timestamp, limit: u32) -> Result<Vec<RecordKey>, StoreError> {
         let query = sqlx::query(
-            "SELECT j.record_key FROM jobs j JOIN videos v ON v.id = j.video_id
-             WHERE v.state = 'ready' AND j.state = 'done' AND j.created_ms < ? LIMIT ?",
+            "SELECT j.record_key FROM jobs j LEFT JOIN videos v ON v.id = j.video_id
+             WHERE v.id IS NULL OR (v.state = 'ready' AND j.state = 'done' AND j.created_ms < ?) LIMIT ?",
         );
         let query = query.bind(before.as_millisecond()).bind(limit);
-        let rows = query.fetch_all(&self.readers).await.during("looking for finished jobs")?;
+        let rows = query.fetch_all(&self.readers).await.during("looking for idle jobs")?;
         Ok(rows.into_iter().map(|row| RecordKey::from_stored(row.get(0))).collect())
     }
 

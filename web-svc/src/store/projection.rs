@@ -39,8 +39,9 @@ fn decode<T: DeserializeOwned>(key: &RecordKey, json: &str) -> Result<T, StoreEr
 
 async fn put_video(transaction: &mut Open, key: &RecordKey, video: &VideoRecord) -> Result<(), StoreError> {
     let row = sqlx::query(
-        "INSERT INTO videos (id, record_key, state, visibility, title_key, created_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-         ON CONFLICT (id) DO UPDATE SET state = ?3, visibility = ?4, title_key = ?5
+        "INSERT INTO videos (id, record_key, state, visibility, title_key, created_ms, generation)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+         ON CONFLICT (id) DO UPDATE SET state = ?3, visibility = ?4, title_key = ?5, generation = ?7
          RETURNING row_id",
     )
     .bind(video.id.to_string())
@@ -49,6 +50,7 @@ async fn put_video(transaction: &mut Open, key: &RecordKey, video: &VideoRecord)
     .bind(word(&video.visibility))
     .bind(video.title.to_lowercase())
     .bind(video.created_at.as_millisecond())
+    .bind(i64::from(video.generation.get()))
     .fetch_one(&mut **transaction)
     .await
     .during("listing a video")?;

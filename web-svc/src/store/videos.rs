@@ -46,7 +46,9 @@ impl Store {
         if !listing.all {
             query.push(" AND v.visibility = 'public'");
         }
-        if let Some(words) = listing.search.as_deref().and_then(match_expression) {
+        if let Some(text) = listing.search.as_deref().map(str::trim).filter(|text| !text.is_empty()) {
+            // What has no word in it is in no title.
+            let Some(words) = match_expression(text) else { return Ok(Vec::new()) };
             query.push(" AND v.row_id IN (SELECT rowid FROM video_search WHERE video_search MATCH ").push_bind(words);
             query.push(")");
         }

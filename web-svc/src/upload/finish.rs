@@ -45,14 +45,14 @@ pub(super) async fn finish(
     let cancel = CancellationToken::new();
     let _cancel_on_drop = cancel.clone().drop_guard();
     let info = app.pipeline.probe(source.source(), &cancel).await?;
-    record.uploader = None;
     create_generation(app, record, revision, &Plan::new(info)).await.map_err(UploadError::Journal)
 }
 
 /// Creates the next generation of a video: its plan, its jobs, and the video's state `queued`.
 ///
-/// A long video has more jobs than one change takes. They come first, `finalize` last and together with the video's
-/// state, so that a crash in between leaves a video that is not queued and no generation that could be published.
+/// A long video has more jobs than one change takes. So the generation is reserved first, which only one caller can; then
+/// come plan and jobs, which nobody leases while the video is in another state; and last the state. Where the video was
+/// deleted meanwhile, plan and jobs go again.
 pub async fn create_generation(
     app: &App,
     mut record: VideoRecord,
@@ -60,32 +60,38 @@ pub async fn create_generation(
     plan: &Plan,
 ) -> Result<VideoRecord, JournalError> {
     record.generation = record.generation.next();
+    let id = record.id;
+    let reserve = Change::new().put(RecordKey::video(id), Expect::At(revision), &record)?;
+    let reserved = app.journal.commit(reserve).await?;
     record.state = VideoState::Queued;
     record.reason = None;
+    record.uploader = None;
+    let created = create_jobs(app, &record, reserved, plan).await;
+    if created.is_err() {
+        app.journal.commit(Change::new().delete(RecordKey::plan(id, record.generation), Expect::Anything)).await?;
+        app.delete_jobs(id, record.generation).await?;
+    }
+    created.map(|()| record)
+}
+
+async fn create_jobs(app: &App, record: &VideoRecord, reserved: Revision, plan: &Plan) -> Result<(), JournalError> {
     let (id, generation) = (record.id, record.generation);
-    let mut jobs = jobs(id, generation, plan);
-    let finalize = jobs.pop();
     app.journal.commit(Change::new().put(RecordKey::plan(id, generation), Expect::Anything, plan)?).await?;
-    for batch in jobs.chunks(CHANGE_OPS_MAX) {
+    for batch in jobs(id, generation, plan).chunks(CHANGE_OPS_MAX) {
         let mut change = Change::new();
         for job in batch {
             change = change.put(key(job), Expect::Anything, job)?;
         }
         app.journal.commit(change).await?;
     }
-    let mut change = Change::new().put(RecordKey::video(id), Expect::At(revision), &record)?;
-    if let Some(job) = finalize {
-        change = change.put(key(&job), Expect::Anything, &job)?;
-    }
-    app.journal.commit(change).await?;
-    Ok(record)
+    app.journal.commit(Change::new().put(RecordKey::video(id), Expect::At(reserved), record)?).await.map(drop)
 }
 
 fn key(job: &JobRecord) -> RecordKey {
     RecordKey::job(job.video_id, job.generation, &job.kind.to_string())
 }
 
-/// The jobs of a plan; `finalize` is the last.
+/// The jobs of a plan.
 fn jobs(video_id: VideoId, generation: Generation, plan: &Plan) -> Vec<JobRecord> {
     let now = Timestamp::now();
     let job = |kind, priority, cost_frames| JobRecord {
@@ -97,6 +103,7 @@ fn jobs(video_id: VideoId, generation: Generation, plan: &Plan) -> Vec<JobRecord
         cost_frames,
         state: JobState::Waiting,
         failures: 0,
+        lost_leases: 0,
         leases: 0,
         lease: None,
         not_before: now,

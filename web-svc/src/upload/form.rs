@@ -23,6 +23,9 @@ use crate::{
 /// The longest text field of the form, in bytes.
 const TEXT_BYTES_MAX: usize = 4 * DESCRIPTION_CHARS_MAX;
 
+/// The most fields of a form.
+const FIELDS_MAX: u32 = 8;
+
 /// The original of a form, received whole.
 struct Received {
     record: VideoRecord,
@@ -44,8 +47,12 @@ pub async fn upload_form(app: &App, form: &mut Multipart) -> Result<VideoRecord,
 
 async fn read_form(app: &App, id: VideoId, form: &mut Multipart, parts: &mut u64) -> Result<VideoRecord, UploadError> {
     let mut details = Details::default();
-    let mut received = None;
+    let (mut received, mut fields) = (None, 0);
     while let Some(field) = unless_silent(form.next_field()).await?.map_err(broken)? {
+        fields += 1;
+        if fields > FIELDS_MAX {
+            return Err(UploadError::Form(format!("The form has more than {FIELDS_MAX} fields.")));
+        }
         match field.name().unwrap_or_default() {
             "title" => details.title = Some(Title::parse(&text(field).await?)?),
             "description" => {

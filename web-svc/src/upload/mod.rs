@@ -53,6 +53,9 @@ pub enum UploadError {
     /// The storage nodes did not take it.
     #[error(transparent)]
     Ring(#[from] RingError),
+    /// A part's task panicked.
+    #[error("a part of the upload was not written")]
+    Part(#[source] tokio::task::JoinError),
     /// The metadata could not be written.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -77,6 +80,7 @@ impl From<UploadError> for ApiError {
             UploadError::Ring(cause) => cause.into(),
             UploadError::Journal(cause) => cause.into(),
             UploadError::Store(cause) => Self::internal(cause),
+            UploadError::Part(cause) => Self::internal(cause),
         }
     }
 }

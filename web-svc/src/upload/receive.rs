@@ -14,8 +14,8 @@ use crate::{
     ring::{Ring, RingError},
 };
 
-/// The longest silence of a sender.
-pub(super) const SILENCE_MAX: Duration = Duration::from_secs(60);
+/// The longest silence of a sender; shorter than that after which `triton_kit::layers` breaks a body off without a word.
+pub(super) const SILENCE_MAX: Duration = Duration::from_secs(25);
 /// Parts on their way to the ring while the next one arrives. With the part that fills they bound an upload's memory.
 const PARTS_IN_FLIGHT: usize = 2;
 
@@ -109,7 +109,7 @@ impl Receiver {
 async fn joined(part: AbortOnDropHandle<Result<(), RingError>>) -> Result<(), UploadError> {
     match part.await {
         Ok(written) => Ok(written?),
-        Err(error) => Err(UploadError::BrokenOff(error.to_string())),
+        Err(error) => Err(UploadError::Part(error)),
     }
 }
 

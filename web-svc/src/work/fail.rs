@@ -9,34 +9,68 @@ use super::{WorkError, lease::Leased};
 use crate::{
     app::App,
     catalog::{JobRecord, TrashRecord, VideoRecord},
-    journal::{Change, Expect, RecordKey},
-    pipeline::Plan,
+    journal::{Change, Expect, JournalError, RecordKey},
+    pipeline::{PipelineError, Plan},
     upload::TRASH_GRACE,
 };
 
 /// The pause after the first failure; it doubles with each further one.
 const BACKOFF: Duration = Duration::from_secs(2);
+/// The pause while the storage nodes or the database are away.
+const OUTAGE_PAUSE: Duration = Duration::from_secs(8);
 
 /// Records a failed attempt.
 pub(super) async fn failed(app: &App, leased: &Leased, error: &WorkError) -> Result<(), WorkError> {
-    let failures = leased.job.failures + 1;
-    let reason = reason(error);
-    if error.is_permanent() || failures >= JobRecord::FAILURES_MAX {
-        tracing::warn!(%reason, failures, "the video failed");
-        return give_up(app, leased, &reason).await;
+    tracing::warn!(cause = chain(error), failures = leased.job.failures, "an attempt failed");
+    let failures = leased.job.failures;
+    if let WorkError::Journal(JournalError::Conflict { .. }) = error {
+        return try_again(app, leased, failures, Duration::ZERO, "the video was changed at the same moment").await;
     }
-    let backoff = SignedDuration::try_from(BACKOFF * 2_u32.pow(failures)).unwrap_or(SignedDuration::ZERO);
-    tracing::warn!(%reason, failures, "the job is tried again");
+    if let WorkError::Journal(_) | WorkError::Store(_) = error {
+        return try_again(app, leased, failures, OUTAGE_PAUSE, "the metadata cannot be written or read").await;
+    }
+    if error.is_storage_outage() || is_source_away(app, leased, error).await {
+        return try_again(app, leased, failures, OUTAGE_PAUSE, "the storage nodes do not answer").await;
+    }
+    let failures = failures + 1;
+    if error.is_permanent() || failures >= JobRecord::FAILURES_MAX {
+        return give_up(app, leased, &reason(error)).await;
+    }
+    try_again(app, leased, failures, BACKOFF * 2_u32.pow(failures), &chain(error)).await
+}
+
+/// Whether ffmpeg failed because the original cannot be read right now: it only knows that its input ended.
+async fn is_source_away(app: &App, leased: &Leased, error: &WorkError) -> bool {
+    let around_the_source = matches!(error, WorkError::Pipeline(PipelineError::Transient { .. }));
+    let part = VideoRecord::original_part(leased.job.video_id, 0);
+    around_the_source && app.ring.head(&part).await.is_err_and(|error| error.is_transient())
+}
+
+async fn try_again(
+    app: &App,
+    leased: &Leased,
+    failures: u32,
+    pause: Duration,
+    last_error: &str,
+) -> Result<(), WorkError> {
+    let pause = SignedDuration::try_from(jittered(pause)).unwrap_or(SignedDuration::ZERO);
     leased
         .write(app, Change::new(), |job| {
             job.state = JobState::Waiting;
             job.lease = None;
             job.failures = failures;
             job.progress = 0.0;
-            job.not_before = Timestamp::now() + backoff;
-            job.last_error = Some(reason);
+            job.not_before = Timestamp::now() + pause;
+            job.last_error = Some(last_error.to_owned());
         })
         .await
+}
+
+/// A random part of up to a half shorter, so that jobs that failed together do not come back together.
+fn jittered(pause: Duration) -> Duration {
+    // A version 4 UUID is a random number that is at hand.
+    let random = u32::from(uuid::Uuid::new_v4().as_bytes()[0]);
+    pause.saturating_sub(pause / 2 * random / 255)
 }
 
 /// Fails the video, drops the other jobs and what they have made.
@@ -67,18 +101,26 @@ async fn trash_of(app: &App, job: &JobRecord) -> Result<Option<TrashRecord>, Wor
     Ok(plan.map(|plan| TrashRecord::of_plan(job.video_id, job.generation, &plan.value, Timestamp::now() + TRASH_GRACE)))
 }
 
-/// What happened, for a person: the source's own fault in its own words, anything else as what it is to them.
+/// What happened, for whoever uploaded the video: the source's own fault in its own words. Anything else is the
+/// operator's business, who finds it in the log and in the list of jobs.
 fn reason(error: &WorkError) -> String {
     match error {
-        WorkError::Pipeline(crate::pipeline::PipelineError::Source(_)) | WorkError::Empty => error.to_string(),
-        other => {
-            let mut text = other.to_string();
-            let mut source = std::error::Error::source(other);
-            while let Some(cause) = source {
-                text = format!("{text}: {cause}");
-                source = cause.source();
-            }
-            text
-        }
+        WorkError::Pipeline(PipelineError::Source(_)) | WorkError::Empty => error.to_string(),
+        _ => "The video could not be processed on this server, several times. Try again; if that fails, its operator finds \
+              the cause in the log."
+            .to_owned(),
     }
+}
+
+/// An error with its sources, joined by colons.
+fn chain(error: &WorkError) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        if !text.ends_with(&cause.to_string()) {
+            text = format!("{text}: {cause}");
+        }
+        source = cause.source();
+    }
+    text
 }

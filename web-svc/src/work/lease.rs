@@ -45,6 +45,7 @@ pub(super) async fn lease_next(app: &App, worker: &str) -> Result<Option<Arc<Lea
     let now = Timestamp::now();
     for (key, stored) in app.store.runnable_jobs(now, CANDIDATES).await? {
         let mut job = stored.value;
+        job.lost_leases += u32::from(job.state == JobState::Running);
         job.leases += 1;
         job.state = JobState::Running;
         job.progress = 0.0;
@@ -112,12 +113,29 @@ impl Leased {
         edit: impl FnOnce(&mut JobRecord),
     ) -> Result<(), WorkError> {
         let mut current = self.current.lock().await;
+        self.catch_up(app, &mut current).await?;
         let mut job = current.0.clone();
         edit(&mut job);
         let change = change.put(self.key.clone(), Expect::At(current.1), &job)?;
         let revision = app.journal.commit(change).await?;
         *current = (job, revision);
         Ok(())
+    }
+
+    /// Takes over the record's revision where this very lease wrote it: a renewal may have been committed and its answer
+    /// dropped, when the work ended at that moment.
+    async fn catch_up(&self, app: &App, current: &mut (JobRecord, Revision)) -> Result<(), WorkError> {
+        if let Some(stored) = app.store.get::<JobRecord>(&self.key).await?
+            && stored.revision > current.1
+            && stored.value.lease.as_ref().is_some_and(|lease| Some(lease.token) == self.token())
+        {
+            *current = (stored.value, stored.revision);
+        }
+        Ok(())
+    }
+
+    fn token(&self) -> Option<u64> {
+        self.job.lease.as_ref().map(|lease| lease.token)
     }
 
     /// Gives the job back unharmed, for somebody else or for after the restart.
@@ -137,6 +155,7 @@ pub async fn release_all_leases(app: &App) -> Result<usize, WorkError> {
     let count = jobs.len();
     for (key, stored) in jobs {
         let mut job = stored.value;
+        job.lost_leases += 1;
         job.state = JobState::Waiting;
         job.lease = None;
         app.journal.commit(Change::new().put(key, Expect::At(stored.revision), &job)?).await?;

@@ -36,6 +36,9 @@ pub enum WorkError {
     /// The plan or a result is not there: the video was deleted.
     #[error("the video is gone")]
     Gone,
+    /// Too many workers went away with the job.
+    #[error("too many workers went away while they did this")]
+    Deadly,
     /// Nothing can be played of what was made.
     #[error("No picture could be decoded.")]
     Empty,
@@ -44,7 +47,12 @@ pub enum WorkError {
 impl WorkError {
     /// Whether another attempt is pointless.
     fn is_permanent(&self) -> bool {
-        matches!(self, Self::Pipeline(PipelineError::Source(_)) | Self::Empty)
+        matches!(self, Self::Pipeline(PipelineError::Source(_)) | Self::Empty | Self::Deadly)
+    }
+
+    /// Whether the attempt failed for want of the storage nodes: no fault of the job, however often.
+    fn is_storage_outage(&self) -> bool {
+        matches!(self, Self::Ring(RingError::Unavailable { .. } | RingError::StaleLayout { .. }))
     }
 
     /// Whether the attempt ended because somebody wanted it to.

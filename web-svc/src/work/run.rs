@@ -8,7 +8,7 @@ use triton_api::job::JobState;
 use super::{WorkError, chunk, fail::failed, lease::Leased, publish::publish, stills};
 use crate::{
     app::App,
-    catalog::JobKind,
+    catalog::{JobKind, JobRecord},
     journal::{Change, RecordKey},
     pipeline::Plan,
 };
@@ -19,7 +19,7 @@ pub(super) async fn run(app: App, leased: Arc<Leased>) {
     async {
         let started = std::time::Instant::now();
         let outcome = {
-            // Cancel safe: renewing is cut between two commits or in the middle of one, and then the work is over anyway.
+            // Cancel safe: where a renewal is cut in the middle of its commit, the next write of the lease catches up.
             tokio::select! {
                 outcome = work(&app, &leased) => outcome,
                 () = leased.keep(&app) => Err(WorkError::Gone),
@@ -57,6 +57,9 @@ async fn end_badly(app: &App, leased: &Leased, error: &WorkError) {
 
 async fn work(app: &App, leased: &Leased) -> Result<(), WorkError> {
     let job = &leased.job;
+    if job.lost_leases > JobRecord::LOST_LEASES_MAX {
+        return Err(WorkError::Deadly);
+    }
     let video = app.store.video(job.video_id).await?.ok_or(WorkError::Gone)?;
     if job.kind == JobKind::Finalize {
         return publish(app, leased, video).await;
