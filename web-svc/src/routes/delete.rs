@@ -20,7 +20,11 @@ use crate::{
 /// It is gone at once; its bytes follow within seconds, so that who is watching can finish the segment.
 #[utoipa::path(
     delete, path = route::VIDEO, tag = "videos", operation_id = "deleteVideo", params(("id" = VideoId, Path, description = "The video.")),
-    responses((status = 204, description = "The video is deleted."))
+    responses(
+        (status = 204, description = "The video is deleted."),
+        (status = 404, description = "There is no such video.", body = triton_api::Problem, content_type = "application/problem+json"),
+        (status = 409, description = "It is still being uploaded.", body = triton_api::Problem, content_type = "application/problem+json"),
+    )
 )]
 pub(super) async fn delete(State(app): State<App>, Path(id): Path<VideoId>) -> Result<StatusCode, ApiError> {
     let mut tries = 0;

@@ -25,8 +25,11 @@ const PACE: Duration = Duration::from_millis(250);
 /// An event `video` comes at once and after every change; an event `deleted` is the last one of a deleted video.
 #[utoipa::path(
     get, path = route::EVENTS, tag = "videos", operation_id = "followVideo", params(("id" = VideoId, Path, description = "The video.")),
-    responses((status = 200, description = "Events `video` whose data is a VideoEvent, and `deleted`.",
-               body = VideoEvent, content_type = "text/event-stream"))
+    responses(
+        (status = 200, description = "Events `video` whose data is a VideoEvent, and `deleted`.",
+         body = VideoEvent, content_type = "text/event-stream"),
+        (status = 404, description = "There is no such video.", body = triton_api::Problem, content_type = "application/problem+json"),
+    )
 )]
 pub(super) async fn events(
     State(app): State<App>,

@@ -78,7 +78,10 @@ async fn open_form(app: &App, request: Request) -> Result<(Multipart, refuse::Re
 /// Show a video.
 #[utoipa::path(
     get, path = route::VIDEO, tag = "videos", operation_id = "showVideo", params(("id" = VideoId, Path, description = "The video.")),
-    responses((status = 200, description = "The video.", body = Video))
+    responses(
+        (status = 200, description = "The video.", body = Video),
+        (status = 404, description = "There is no such video.", body = triton_api::Problem, content_type = "application/problem+json"),
+    )
 )]
 pub(super) async fn show(State(app): State<App>, Path(id): Path<VideoId>) -> Result<Json<Video>, ApiError> {
     let video = find(&app, id).await?;
@@ -89,7 +92,11 @@ pub(super) async fn show(State(app): State<App>, Path(id): Path<VideoId>) -> Res
 #[utoipa::path(
     patch, path = route::VIDEO, tag = "videos", operation_id = "editVideo", params(("id" = VideoId, Path, description = "The video.")),
     request_body = VideoPatch,
-    responses((status = 200, description = "The changed video.", body = Video))
+    responses(
+        (status = 200, description = "The changed video.", body = Video),
+        (status = 404, description = "There is no such video.", body = triton_api::Problem, content_type = "application/problem+json"),
+        (status = 409, description = "It is still being uploaded.", body = triton_api::Problem, content_type = "application/problem+json"),
+    )
 )]
 pub(super) async fn edit(
     State(app): State<App>,
@@ -126,7 +133,11 @@ async fn decide(app: &App, id: VideoId, edit: impl Fn(&mut VideoRecord)) -> Resu
 /// Try a failed video again, from the stored original.
 #[utoipa::path(
     post, path = route::RETRY, tag = "videos", operation_id = "retryVideo", params(("id" = VideoId, Path, description = "The video.")),
-    responses((status = 202, description = "The video is queued again.", body = Video))
+    responses(
+        (status = 202, description = "The video is queued again.", body = Video),
+        (status = 404, description = "There is no such video.", body = triton_api::Problem, content_type = "application/problem+json"),
+        (status = 409, description = "It has not failed.", body = triton_api::Problem, content_type = "application/problem+json"),
+    )
 )]
 pub(super) async fn retry(
     State(app): State<App>,

@@ -7,3 +7,9 @@ mod layouts;
 mod proxy;
 mod reads;
 mod writes;
+
+use std::time::Duration;
+
+/// Far below every timeout of a single request, and far above what a busy machine needs: who took longer has waited for a
+/// node that was not worth waiting for.
+const PROMPT: Duration = Duration::from_secs(5);

@@ -6,6 +6,7 @@ use triton_api::BlobHash;
 use web_svc::ring::{BlobHead, Circuit, RingError, RingLimits};
 
 use crate::{
+    PROMPT,
     cluster::{Cluster, MIB, content, eventually, key, limits},
     proxy::Fault,
 };
@@ -50,7 +51,7 @@ async fn any_dead_node_fails_no_read() {
         for _ in 0..10 {
             let started = Instant::now();
             assert_eq!(cluster.ring.read_all(&key, 200_000).await.unwrap(), content);
-            assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+            assert!(started.elapsed() < PROMPT, "{:?}", started.elapsed());
         }
         cluster.nodes[dead].proxy.revive().await;
     }
@@ -70,7 +71,7 @@ async fn stopped_node_delays_few_reads_and_comes_back_by_itself() {
     for _ in 0..100 {
         let started = Instant::now();
         assert_eq!(cluster.ring.read_all(&blob, 200_000).await.unwrap(), bytes);
-        assert!(started.elapsed() < Duration::from_millis(900), "{:?}", started.elapsed());
+        assert!(started.elapsed() < PROMPT, "{:?}", started.elapsed());
     }
     // Its silence is noticed although hedges hide it: not every third reader pays for it.
     let asked = stopped.proxy.reads() - before;
@@ -112,7 +113,7 @@ async fn silence_in_mid_stream_is_resumed_elsewhere_within_a_second() {
         assert!(Instant::now() < until, "node 0 was never asked first");
         let started = Instant::now();
         assert!(cluster.ring.read_all(&key, 4 * MIB as u64).await.unwrap() == content);
-        assert!(started.elapsed() < Duration::from_millis(1_500), "{:?}", started.elapsed());
+        assert!(started.elapsed() < PROMPT, "{:?}", started.elapsed());
     }
 }
 
@@ -231,11 +232,11 @@ async fn hedge_hides_a_slow_node() {
     let key = key("a/b");
     cluster.put_everywhere(&key, &content(1, 1_000)).await;
     for node in &cluster.nodes[..2] {
-        node.proxy.fault(Fault::Delay(Duration::from_millis(600)));
+        node.proxy.fault(Fault::Delay(2 * PROMPT));
     }
     for _ in 0..20 {
         let started = Instant::now();
         cluster.ring.read_all(&key, 1_000).await.unwrap();
-        assert!(started.elapsed() < Duration::from_millis(590), "{:?}", started.elapsed());
+        assert!(started.elapsed() < PROMPT, "{:?}", started.elapsed());
     }
 }

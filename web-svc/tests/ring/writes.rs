@@ -6,6 +6,7 @@ use triton_placement::partition_of;
 use web_svc::ring::{Circuit, RingError, RingLimits};
 
 use crate::{
+    PROMPT,
     cluster::{Cluster, MIB, content, eventually, key, limits},
     proxy::Fault,
 };
@@ -47,7 +48,7 @@ async fn write_fails_clearly_with_two_of_three_nodes_dead() {
     let error = cluster.ring.put(&key("a/b"), content(1, 1_000)).await.unwrap_err();
     assert!(matches!(&error, RingError::Unavailable { operation: "write", .. }), "{error}");
     assert!(error.to_string().contains("2 needed") && error.to_string().contains("refused"), "{error}");
-    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+    assert!(started.elapsed() < PROMPT, "{:?}", started.elapsed());
     assert_eq!(cluster.ring.write_bytes_in_flight(), 0);
 }
 
@@ -101,7 +102,7 @@ async fn stopped_holder_delays_no_write_and_is_left_behind() {
     for n in 0..3 {
         let started = Instant::now();
         cluster.ring.put(&key(&format!("a/{n}")), content(n, 500_000)).await.unwrap();
-        assert!(started.elapsed() < Duration::from_millis(900), "{:?}", started.elapsed());
+        assert!(started.elapsed() < PROMPT, "{:?}", started.elapsed());
     }
     timeout(Duration::from_secs(5), cluster.ring.wait_degraded()).await.unwrap();
     eventually("its circuit opens", || cluster.ring.health().iter().any(|peer| peer.circuit == Circuit::Open)).await;
@@ -117,7 +118,7 @@ async fn two_stopped_holders_are_replaced_by_stand_ins() {
     cluster.node(holders[1]).proxy.fault(Fault::Stall);
     let started = Instant::now();
     cluster.ring.put(&key, content(1, 1_000)).await.unwrap();
-    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+    assert!(started.elapsed() < PROMPT, "{:?}", started.elapsed());
     assert!(cluster.copies(&key).await.len() >= 2);
 }
 
