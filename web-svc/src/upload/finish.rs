@@ -67,7 +67,8 @@ pub async fn create_generation(
     record.reason = None;
     record.uploader = None;
     let created = create_jobs(app, &record, reserved, plan).await;
-    if created.is_err() {
+    // Only a conflict is sure not to have been committed: the video was deleted or changed.
+    if let Err(JournalError::Conflict { .. }) = created {
         app.journal.commit(Change::new().delete(RecordKey::plan(id, record.generation), Expect::Anything)).await?;
         app.delete_jobs(id, record.generation).await?;
     }

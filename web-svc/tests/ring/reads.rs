@@ -11,6 +11,9 @@ use crate::{
     proxy::Fault,
 };
 
+/// Makes a good node slower than the faulty ones: the ring prefers the fastest, and might never ask them otherwise.
+const LAST_CHOICE: Duration = Duration::from_millis(10);
+
 #[tokio::test]
 async fn parts_are_read_exactly() {
     let cluster = Cluster::start(3, 3).await;
@@ -91,6 +94,7 @@ async fn cut_in_mid_stream_is_resumed_elsewhere_with_the_right_bytes() {
     let cluster = Cluster::start(3, 3).await;
     let (key, content) = (key("a/b"), content(1, 4 * MIB));
     cluster.put_everywhere(&key, &content).await;
+    cluster.nodes[2].proxy.fault(Fault::Delay(LAST_CHOICE));
     cluster.nodes[0].proxy.fault(Fault::CutAfter(700_000));
     cluster.nodes[1].proxy.fault(Fault::CutAfter(1_500_000));
     let until = Instant::now() + Duration::from_secs(20);
@@ -107,6 +111,7 @@ async fn silence_in_mid_stream_is_resumed_elsewhere_within_a_second() {
     let cluster = Cluster::start(2, 2).await;
     let (key, content) = (key("a/b"), content(1, 4 * MIB));
     cluster.put_everywhere(&key, &content).await;
+    cluster.nodes[1].proxy.fault(Fault::Delay(LAST_CHOICE));
     cluster.nodes[0].proxy.fault(Fault::StallAfter(900_000));
     let until = Instant::now() + Duration::from_secs(20);
     while cluster.ring.counters().resumes == 0 {
@@ -159,6 +164,7 @@ async fn damaged_copies_are_never_served() {
         let cluster = Cluster::start(3, 3).await;
         let (key, content) = (key("a/b"), content(1, 3 * MIB));
         cluster.put_everywhere(&key, &content).await;
+        cluster.nodes[2].proxy.fault(Fault::Delay(LAST_CHOICE));
         cluster.nodes[0].flip_bit(offset);
         cluster.nodes[1].flip_bit(offset);
         let until = Instant::now() + Duration::from_secs(20);
@@ -193,6 +199,7 @@ async fn holder_that_lost_its_copy_is_passed_over_and_reported() {
     let cluster = Cluster::start(3, 3).await;
     let (key, content) = (key("a/b"), content(1, 10_000));
     cluster.put_everywhere(&key, &content).await;
+    cluster.nodes[2].proxy.fault(Fault::Delay(LAST_CHOICE));
     cluster.nodes[0].lose_blob();
     cluster.nodes[1].lose_blob();
     let mut missing = std::collections::BTreeSet::new();
