@@ -196,11 +196,11 @@ pub struct VideoEvent {
 /// A multipart form for a new video.
 #[derive(Debug, ToSchema)]
 pub struct VideoForm {
-    /// At most 300 characters; must come before `file`.
+    /// At most 300 characters.
     pub title: Option<String>,
-    /// At most 10,000 characters; must come before `file`.
+    /// At most 10,000 characters.
     pub description: Option<String>,
-    /// Must come before `file`.
+    /// Public if absent.
     pub visibility: Option<Visibility>,
     /// The video.
     #[schema(value_type = String, format = Binary)]
