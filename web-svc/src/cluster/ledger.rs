@@ -107,7 +107,8 @@ impl Ledger {
         MigrationRecord {
             done: entries.done.clone(),
             bytes_done: entries.bytes_done,
-            bytes_per_second: entries.rate.at(Instant::now()),
+            // The last steps of a paused migration are written after the pause, and would leave their rate behind.
+            bytes_per_second: if record.paused { 0 } else { entries.rate.at(Instant::now()) },
             errors: entries.errors.iter().cloned().collect(),
             ..record.clone()
         }
