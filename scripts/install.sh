@@ -17,10 +17,14 @@ packages() {
   need ffmpeg ffmpeg
   node_is_new_enough || need node nodejs
   need npm npm
+  # etcd-client generates its types from etcd's protocol files when it is built.
+  need protoc protobuf-compiler
+  need_file /usr/include/google/protobuf/empty.proto libprotobuf-dev
   [ "$1" = test ] || return 0
   need chromium chromium
   need strace strace
   need jq jq
+  need etcd etcd-server
   need_file /usr/share/fonts/truetype/dejavu fonts-dejavu-core
 }
 

@@ -1,0 +1,3 @@
+//! The long chaos test, against containers.
+
+fn main() {}
