@@ -43,6 +43,7 @@ pub async fn run(app: App) {
             () = tokio::time::sleep(LOOK_EVERY) => {}
         }
     }
+    app.uploads.settle().await;
 }
 
 /// Waits until some trash record changes.
@@ -57,7 +58,9 @@ async fn new_trash(changes: &mut broadcast::Receiver<Changed>) {
 }
 
 async fn round(app: &App) -> Result<(), StoreError> {
-    for video in app.store.videos_in_state(VideoState::Uploading, ROUND_MAX).await? {
+    upload::tus::sweep(app).await?;
+    // All of them: resumable uploads stay in this state for hours.
+    for video in app.store.videos_in_state(VideoState::Uploading, FORMER_UPLOADS_MAX).await? {
         let ours = video.value.uploader.as_deref() == Some(&*app.process_id);
         if ours && !app.uploads.is_active(video.value.id) {
             abandon(app, video.value.id, video.value.original.parts()).await;
@@ -159,6 +162,10 @@ async fn track_keys(store: &Store, id: VideoId, generation: Generation) -> Resul
 pub async fn adopt_former_uploads(app: &App) -> Result<(), JournalError> {
     let videos = app.store.videos_in_state(VideoState::Uploading, FORMER_UPLOADS_MAX).await;
     for video in videos.map_err(JournalError::Unavailable)? {
+        // A resumable upload belongs to no process.
+        if video.value.uploader.is_none() {
+            continue;
+        }
         let record = VideoRecord { uploader: Some(app.process_id.to_string()), ..video.value };
         let change = Change::new().put(RecordKey::video(record.id), Expect::At(video.revision), &record)?;
         app.journal.commit(change).await?;

@@ -141,7 +141,7 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
         ring: ring.clone(),
         pipeline: pipeline(config, threads).await?,
         sources: sources.clone(),
-        uploads: Uploads::default(),
+        uploads: Uploads::new(config.upload_expiry_hours),
         process_id,
         work_dir: Arc::new(fresh_work_dir(&config.data_dir)?),
         upload_bytes_max: config.upload_bytes_max,

@@ -7,6 +7,7 @@ mod job;
 mod title;
 mod track;
 mod trash;
+mod upload;
 mod video;
 pub mod view;
 
@@ -14,6 +15,7 @@ pub use job::{JobKind, JobRecord, Lease};
 pub use title::{Title, TitleError, title_of_file};
 pub use track::{StoredRendition, TrackKind, TrackRecord};
 pub use trash::TrashRecord;
+pub use upload::{UploadKind, UploadRecord, UploadState};
 pub use video::{Original, PART_BYTES, Published, VideoRecord};
 
 /// Fields of a record that this version does not know.
