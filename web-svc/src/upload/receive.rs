@@ -97,10 +97,6 @@ impl Receiver {
                 self.send_part().await?;
             }
         }
-        // What has become durable meanwhile is to be known now, not when the next part is full.
-        while self.in_flight.front().is_some_and(AbortOnDropHandle::is_finished) {
-            self.join_oldest().await?;
-        }
         Ok(())
     }
 
@@ -122,7 +118,7 @@ impl Receiver {
     /// Waits until all parts on their way are durable.
     pub(super) async fn settle(&mut self) -> Result<(), UploadError> {
         while !self.in_flight.is_empty() {
-            self.join_oldest().await?;
+            self.landed().await?;
         }
         Ok(())
     }
@@ -137,7 +133,7 @@ impl Receiver {
 
     async fn send_part(&mut self) -> Result<(), UploadError> {
         if self.in_flight.len() >= PARTS_IN_FLIGHT {
-            self.join_oldest().await?;
+            self.landed().await?;
         }
         let (ring, key) = (self.ring.clone(), VideoRecord::original_part(self.id, self.parts));
         let content = std::mem::take(&mut self.buffer).freeze();
@@ -147,9 +143,15 @@ impl Receiver {
         Ok(())
     }
 
-    async fn join_oldest(&mut self) -> Result<(), UploadError> {
-        let Some(oldest) = self.in_flight.pop_front() else { return Ok(()) };
-        oldest.await.map_err(UploadError::Part)??;
+    /// Waits until the oldest part on its way is durable; for ever where there is none.
+    ///
+    /// # Cancel safety
+    /// May be dropped: the part stays on its way.
+    pub(super) async fn landed(&mut self) -> Result<(), UploadError> {
+        let Some(oldest) = self.in_flight.front_mut() else { return std::future::pending().await };
+        let landed = oldest.await;
+        self.in_flight.pop_front();
+        landed.map_err(UploadError::Part)??;
         self.durable_parts += 1;
         Ok(())
     }

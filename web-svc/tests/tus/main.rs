@@ -23,7 +23,7 @@ async fn service() -> WebService {
 /// A real clip of this length in bytes, with a `free` box behind it that players skip.
 fn clip(len: usize) -> Vec<u8> {
     let dir = tempfile::tempdir().unwrap();
-    let mut clip = std::fs::read(media::clip(dir.path(), "clip.mp4", 2, "320x180")).unwrap();
+    let mut clip = std::fs::read(media::clip(dir.path(), "clip.mp4", 1, "160x90")).unwrap();
     let free = u32::try_from(len - clip.len()).unwrap();
     clip.extend(free.to_be_bytes());
     clip.extend(b"free");

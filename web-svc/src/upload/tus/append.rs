@@ -33,10 +33,15 @@ where
 {
     let (stop, len_bytes) = (claim.app.shutdown.clone(), claim.record.len_bytes);
     loop {
-        // Cancel safe: a token and a stream.
+        // Cancel safe: a token, a part that stays on its way, and a stream.
         let arrived = tokio::select! {
             biased;
             () = stop.cancelled() => return Err(TusError::Stopping),
+            landed = receiver.landed() => {
+                landed?;
+                claim.advance(receiver.durable_parts()).await?;
+                continue;
+            }
             arrived = unless_silent(bytes.next()) => arrived?,
         };
         let Some(chunk) = arrived.transpose()? else { return Ok(()) };

@@ -75,9 +75,9 @@ export function metadataOf(file: { name: string; type: string }, title: string):
   return metadata;
 }
 
-/** No answer, a server that cannot right now, or an offset that another request moved: the rest is final. */
+/** No answer, a silence, a server that cannot right now, or an offset that another request moved: the rest is final. */
 export function isWorthRetrying(status: number): boolean {
-  return status === 0 || status === 409 || status === 429 || status >= 500;
+  return status === 0 || status === 408 || status === 409 || status === 429 || status >= 500;
 }
 
 /** The video has the id of its upload. */

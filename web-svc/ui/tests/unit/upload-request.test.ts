@@ -8,7 +8,7 @@ describe('an upload request', () => {
   });
 
   it('is tried again where that can help', () => {
-    for (const status of [0, 409, 429, 500, 503]) expect(isWorthRetrying(status), String(status)).toBe(true);
+    for (const status of [0, 408, 409, 429, 500, 503]) expect(isWorthRetrying(status), String(status)).toBe(true);
     for (const status of [400, 403, 410, 412, 413, 415, 422]) expect(isWorthRetrying(status), String(status)).toBe(false);
   });
 
