@@ -67,9 +67,9 @@ async fn upload(web: &WebService, content: &[u8], sendings: &[(usize, Sending)])
                 at = usize::try_from(tus.head(&path).await.offset()).unwrap();
             }
             Sending::Broken(sent) => {
-                let mut patch = tus.begin_patch(&path, at as u64, end - at).await;
-                patch.send(&content[at..(at + sent).min(end)]).await;
-                drop(patch);
+                let mut slow = tus.begin_patch(&path, at as u64, end - at).await;
+                slow.send(&content[at..(at + sent).min(end)]).await;
+                drop(slow);
                 at = usize::try_from(tus.head(&path).await.offset()).unwrap();
             }
         }
