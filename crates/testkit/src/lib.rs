@@ -4,16 +4,20 @@
 #![expect(clippy::unwrap_used, reason = "for tests only, which fail by panicking")]
 
 mod cluster;
+mod etcd;
 pub mod media;
 mod port;
 mod process;
+mod proxy;
 mod storage;
 mod wait;
 mod web;
 
 pub use cluster::Cluster;
+pub use etcd::{Etcd, EtcdMember, EtcdOptions};
 pub use port::free_port;
 pub use process::{Process, Program};
+pub use proxy::{Fault, Proxy};
 pub use storage::{StorageNode, content};
 pub use wait::eventually;
 pub use web::WebService;

@@ -14,9 +14,8 @@ use triton_api::{
     layout::{Layout, LayoutNode, LayoutRecord, NodeState},
 };
 use triton_placement::{layout, partition_of};
+use triton_testkit::Proxy;
 use web_svc::ring::{Ring, RingLimits};
-
-use crate::proxy::Proxy;
 
 pub struct TestNode {
     pub id: NodeId,

@@ -1,8 +1,8 @@
-//! A TCP proxy in front of a node that can misbehave in the ways that machines and networks do.
+//! A TCP proxy in front of a service that can misbehave in the ways that machines and networks do.
 
 use std::{
     io,
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -20,6 +20,11 @@ use tokio::{
     task::JoinSet,
 };
 use tokio_util::task::AbortOnDropHandle;
+
+use crate::free_port;
+
+/// How much of a connection's first request is looked at to tell whose it is.
+const HEAD_BYTES_MAX: usize = 2048;
 
 /// How the proxy behaves, on open connections too.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -42,34 +47,47 @@ pub enum Fault {
 struct State {
     upstream: SocketAddr,
     fault: watch::Sender<Fault>,
+    /// Connections whose first request contains one of these are broken.
+    refused: watch::Sender<Vec<String>>,
     answer_bytes: AtomicU64,
     reads: AtomicU64,
 }
 
+/// A proxy in this process; its tasks end with it.
 #[derive(Debug)]
 pub struct Proxy {
+    /// Where it listens; the same after [`Self::revive`].
     pub addr: SocketAddr,
     state: Arc<State>,
     accepting: Option<AbortOnDropHandle<()>>,
 }
 
 impl Proxy {
+    /// Listens on a free port of 127.0.0.1 and forwards to `upstream`, which need not be there yet.
     pub async fn start(upstream: SocketAddr) -> Self {
         let state = State {
             upstream,
             fault: watch::Sender::new(Fault::None),
+            refused: watch::Sender::new(Vec::new()),
             answer_bytes: AtomicU64::new(0),
             reads: AtomicU64::new(0),
         };
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, free_port())).await.unwrap();
         let mut proxy = Self { addr: listener.local_addr().unwrap(), state: Arc::new(state), accepting: None };
         proxy.accept(listener);
         proxy
     }
 
+    /// Behaves like this from now on; the counts of bytes begin anew.
     pub fn fault(&self, fault: Fault) {
         self.state.answer_bytes.store(0, Ordering::SeqCst);
         self.state.fault.send_replace(fault);
+    }
+
+    /// Breaks connections, open ones too, whose first request contains one of these texts, such as a header that names the
+    /// sender: for a network that is cut between two parts only. With none, all may pass.
+    pub fn refuse(&self, texts: Vec<String>) {
+        self.state.refused.send_replace(texts);
     }
 
     /// Refuses connections and breaks the open ones, like a machine whose process was killed.
@@ -80,9 +98,17 @@ impl Proxy {
         }
     }
 
+    /// Whether it accepts connections.
+    pub fn is_alive(&self) -> bool {
+        self.accepting.is_some()
+    }
+
+    /// Accepts connections again, at the same address.
     pub async fn revive(&mut self) {
-        let listener = TcpListener::bind(self.addr).await.unwrap();
-        self.accept(listener);
+        if !self.is_alive() {
+            let listener = TcpListener::bind(self.addr).await.unwrap();
+            self.accept(listener);
+        }
     }
 
     /// GET requests for blobs that came through.
@@ -104,12 +130,17 @@ impl Proxy {
 
 async fn serve(state: Arc<State>, client: TcpStream) {
     let Ok(server) = TcpStream::connect(state.upstream).await else { return };
+    let mut head = [0; HEAD_BYTES_MAX];
+    let Ok(len) = client.peek(&mut head).await else { return };
+    let head = String::from_utf8_lossy(&head[..len]).into_owned();
+    let mut refused = state.refused.subscribe();
     let (client_read, client_write) = client.into_split();
     let (server_read, server_write) = server.into_split();
     // The end of either direction ends both: that is what a cut looks like.
     tokio::select! {
         _ = forward_requests(&state, client_read, server_write) => {}
         _ = forward_answers(&state, server_read, client_write) => {}
+        _ = refused.wait_for(|texts| texts.iter().any(|text| head.contains(text.as_str()))) => {}
     }
 }
 
