@@ -6,6 +6,8 @@ pub mod cluster;
 pub mod config;
 pub mod janitor;
 pub mod journal;
+mod lead;
+pub mod membership;
 mod original;
 pub mod pipeline;
 mod problem;

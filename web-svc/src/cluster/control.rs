@@ -47,7 +47,7 @@ impl Cluster {
         let info = client.info().await;
         let info = info.map_err(|source| ClusterError::NoAnswer { url: new.url.clone(), source: Box::new(source) })?;
         let node = LayoutNode { id: info.id, url: new.url, zone, weight, state: NodeState::Active };
-        let state = self.inner.records.state().await?;
+        let state = self.records.state().await?;
         check_is_new(&state, &node, info.epoch)?;
         let layout = state.layout.value.write_layout();
         let staged = state.staged().with(layout, StagedNode { node, remove: false });
@@ -57,7 +57,7 @@ impl Cluster {
 
     /// Stages that a node gives up everything it holds and stays.
     pub async fn drain_node(&self, id: NodeId) -> Result<(), ClusterError> {
-        let state = self.inner.records.state().await?;
+        let state = self.records.state().await?;
         let layout = state.layout.value.write_layout();
         let wanted = state.staged().wanted(layout, id).ok_or(ClusterError::UnknownNode(id))?;
         if layout.node(id).is_none() {
@@ -75,7 +75,7 @@ impl Cluster {
     pub async fn change_node(&self, id: NodeId, change: NodeChange) -> Result<(), ClusterError> {
         change.weight.map_or(Ok(()), check_weight).map_err(ClusterError::Invalid)?;
         change.zone.as_deref().map_or(Ok(()), check_zone).map_err(ClusterError::Invalid)?;
-        let state = self.inner.records.state().await?;
+        let state = self.records.state().await?;
         let layout = state.layout.value.write_layout();
         let wanted = state.staged().wanted(layout, id).ok_or(ClusterError::UnknownNode(id))?;
         let remove = state.staged().entry(id).is_some_and(|staged| staged.remove);
@@ -90,7 +90,7 @@ impl Cluster {
 
     /// Removes a node that holds nothing; stages the removal of one that does. With `force` nothing is read from it.
     pub async fn remove_node(&self, id: NodeId, force: bool) -> Result<Removal, ClusterError> {
-        let state = self.inner.records.state().await?;
+        let state = self.records.state().await?;
         let record = &state.layout.value;
         let layout = record.write_layout();
         let Some(node) = layout.node(id) else {
@@ -104,7 +104,7 @@ impl Cluster {
         let is_unused = record.next.is_none() && state.migration.is_none() && layout.partitions_of(id) == 0;
         if is_unused && (force || node.state == NodeState::Down || self.is_empty(node).await?) {
             let change = Change::new().require(RecordKey::migration(), state.expect_migration());
-            self.inner.records.commit(removal(&state, &[], &[id], change)?).await?;
+            self.records.commit(removal(&state, &[], &[id], change)?).await?;
             self.refresh().await?;
             return Ok(Removal::Done);
         }
@@ -129,7 +129,7 @@ impl Cluster {
     async fn stage(&self, state: &State, staged: StagedLayout) -> Result<(), ClusterError> {
         self.propose(state.layout.value.write_layout(), &staged).await?;
         let change = Change::new().require(RecordKey::layout(), state.expect_layout());
-        self.inner.records.commit(put_staged(change, state, &staged)?).await
+        self.records.commit(put_staged(change, state, &staged)?).await
     }
 
     /// Computes the layout that comes next, off the threads that serve requests.
@@ -141,7 +141,7 @@ impl Cluster {
 
     /// What applying the staged changes would move.
     pub async fn plan(&self) -> Result<RebalancePlan, ClusterError> {
-        let state = self.inner.records.state().await?;
+        let state = self.records.state().await?;
         let record = state.layout.value.clone();
         let Some(proposal) = self.propose(record.write_layout(), &state.staged()).await? else {
             return Ok(tokio::task::spawn_blocking(move || plan::no_plan(record.write_layout())).await?);
@@ -152,7 +152,7 @@ impl Cluster {
 
     /// Begins the migration to what is staged.
     pub async fn apply(&self, expected: Option<Epoch>) -> Result<Application, ClusterError> {
-        let state = self.inner.records.state().await?;
+        let state = self.records.state().await?;
         let LayoutRecord { current, .. } = &state.layout.value;
         if let Some(expected) = expected.filter(|expected| *expected != current.epoch) {
             return Err(ClusterError::EpochMoved { expected, found: current.epoch });
@@ -169,7 +169,7 @@ impl Cluster {
             .put(RecordKey::layout(), state.expect_layout(), &layout)?
             .put(RecordKey::migration(), state.expect_migration(), &migration)?
             .delete(RecordKey::staged_layout(), state.expect_staged());
-        self.inner.records.commit(change).await?;
+        self.records.commit(change).await?;
         tracing::info!(from = %migration.from, to = %migration.to, bytes, "a migration begins");
         self.refresh().await?;
         Ok(Application::Begun)
@@ -185,7 +185,7 @@ impl Cluster {
             let change = Change::new().put(RecordKey::migration(), state.expect_migration(), &held)?;
             Ok(((), (running.paused != paused).then_some(change)))
         };
-        self.inner.records.decide(decide).await
+        self.records.decide(decide).await
     }
 
     /// Turns a migration back, or drops what is staged where none runs.
@@ -204,7 +204,7 @@ impl Cluster {
             let change = change.put(RecordKey::migration(), state.expect_migration(), &reversal)?;
             Ok(((), Some(change)))
         };
-        self.inner.records.decide(decide).await?;
+        self.records.decide(decide).await?;
         self.refresh().await
     }
 }

@@ -1,9 +1,7 @@
 //! The cluster as the API shows it, made of the records and of what the nodes said.
 
-use std::sync::atomic::Ordering;
-
 use triton_api::{
-    cluster::{self, Node, NodeHealth, Worker},
+    cluster::{self, Node, NodeHealth},
     layout::{LayoutNode, LayoutRecord, NodeState},
     rebalance::{Rebalance, RebalancePhase},
 };
@@ -12,23 +10,23 @@ use super::{
     Cluster, error::ClusterError, health::HealthBoard, migration::MigrationPhase, plan::count, rate::eta_seconds,
     records::State,
 };
+use crate::membership::Membership;
 
 impl Cluster {
     /// How the migration stands.
     pub async fn rebalance(&self) -> Result<Rebalance, ClusterError> {
-        Ok(rebalance(&self.inner.records.state().await?))
+        Ok(rebalance(&self.records.state().await?))
     }
 
     /// Every node of the layout, then those that are staged to be added.
     pub async fn nodes(&self) -> Result<Vec<Node>, ClusterError> {
-        Ok(nodes(&self.inner.records.state().await?, &self.inner.health))
+        Ok(nodes(&self.records.state().await?, &self.inner.health))
     }
 
     /// The cluster at a glance.
-    pub async fn overview(&self, workers: Vec<Worker>) -> Result<cluster::Cluster, ClusterError> {
-        let state = self.inner.records.state().await?;
-        let leader = self.inner.leads.load(Ordering::Relaxed).then(|| self.inner.settings.process_id.clone());
-        Ok(overview(&state, &self.inner.health, leader, workers))
+    pub async fn overview(&self) -> Result<cluster::Cluster, ClusterError> {
+        let state = self.records.state().await?;
+        Ok(overview(&state, &self.inner.health, &self.inner.membership))
     }
 }
 
@@ -106,7 +104,7 @@ fn node_of(record: &LayoutRecord, node: &LayoutNode, board: &HealthBoard) -> Nod
     }
 }
 
-fn overview(state: &State, health: &HealthBoard, leader: Option<String>, workers: Vec<Worker>) -> cluster::Cluster {
+fn overview(state: &State, health: &HealthBoard, membership: &Membership) -> cluster::Cluster {
     let record = &state.layout.value;
     let nodes = nodes(state, health);
     cluster::Cluster {
@@ -119,9 +117,9 @@ fn overview(state: &State, health: &HealthBoard, leader: Option<String>, workers
         partitions_degraded: partitions_degraded(record, health),
         used_bytes: nodes.iter().map(|node| node.used_bytes).sum(),
         capacity_bytes: nodes.iter().map(|node| node.capacity_bytes).sum(),
-        leader,
+        leader: membership.leader(),
         nodes,
-        workers,
+        workers: membership.processes().into_iter().filter(|process| process.slots > 0).collect(),
     }
 }
 

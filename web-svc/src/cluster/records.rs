@@ -66,6 +66,11 @@ impl Records {
         Self { journal, store }
     }
 
+    /// The same records, changed through another journal.
+    pub(super) fn through(&self, journal: Arc<dyn Journal>) -> Self {
+        Self { journal, store: self.store.clone() }
+    }
+
     pub(super) async fn layout(&self) -> Result<Option<Stored<LayoutRecord>>, StoreError> {
         self.store.get(&RecordKey::layout()).await
     }

@@ -5,8 +5,6 @@ use std::time::Duration;
 /// Settings of the cluster control.
 #[derive(Debug, Clone)]
 pub struct ClusterSettings {
-    /// The name of this process, for the person who asks who leads.
-    pub process_id: String,
     /// Replicas wanted. Takes effect with the first layout, later with the next change that is applied.
     pub replicas: u8,
     /// How long former holders keep their copies after a commit: longer than a reader stays with an old layout.
@@ -24,7 +22,6 @@ pub struct ClusterSettings {
 impl Default for ClusterSettings {
     fn default() -> Self {
         Self {
-            process_id: String::new(),
             replicas: 3,
             reclaim_grace: Duration::from_secs(5),
             probe_interval: Duration::from_secs(2),

@@ -17,24 +17,29 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     app::App,
-    cluster::{self, Cluster, Workers},
+    cluster::{self, Cluster},
 };
 
 /// The whole service.
 pub fn router(
     app: App,
     cluster: &Cluster,
-    workers: Workers,
     readiness: health::Readiness,
     admin_secret: Option<ClusterSecret>,
 ) -> Router {
     let (open, document) = open_routes().with_state(app.clone()).split_for_parts();
-    let (admin, admin_document) = admin_routes().with_state(app).merge(cluster.routes(workers)).split_for_parts();
+    let (admin, admin_document) = admin_routes().with_state(app).merge(cluster.routes()).split_for_parts();
     let (service, service_document) = health::routes::<()>(readiness).split_for_parts();
     let document = assemble(document, [admin_document, service_document]);
     let admin = secret::require_signature(admin, admin_secret);
     let router = open.merge(admin).merge(service).merge(document::docs(document)).fallback(page::page);
     layers::layers(router, "web-svc")
+}
+
+/// A worker has nothing to offer but its health.
+pub fn worker_router(readiness: health::Readiness) -> Router {
+    let (service, _) = health::routes::<()>(readiness).split_for_parts();
+    layers::layers(service, "web-svc worker")
 }
 
 /// The document alone.

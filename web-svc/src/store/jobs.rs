@@ -10,12 +10,12 @@ use crate::{catalog::JobRecord, journal::RecordKey};
 /// A job with its record's key and revision.
 pub type JobRow = (RecordKey, Stored<JobRecord>);
 
-/// What a worker may lease now: of the present generation of a video that is being made, waiting and due or with a lease
-/// that has run out; `finalize` only after all others.
+/// What a worker may lease now: of the present generation of a video that is being made, waiting and due; `finalize` only
+/// after all others.
 const RUNNABLE: &str = "
     SELECT r.key, r.revision, r.value FROM jobs j JOIN records r ON r.key = j.record_key
     JOIN videos v ON v.id = j.video_id AND v.generation = j.generation AND v.state IN ('queued', 'processing')
-    WHERE ((j.state = 'waiting' AND j.not_before_ms <= ?1) OR (j.state = 'running' AND j.lease_expires_ms <= ?1))
+    WHERE j.state = 'waiting' AND j.not_before_ms <= ?1
       AND (j.kind <> 'finalize' OR NOT EXISTS (
           SELECT 1 FROM jobs other
           WHERE other.video_id = j.video_id AND other.generation = j.generation

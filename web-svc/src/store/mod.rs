@@ -2,6 +2,7 @@
 
 mod jobs;
 mod projection;
+mod replica;
 mod transaction;
 mod videos;
 
@@ -13,9 +14,10 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 use thiserror::Error;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
 pub use jobs::JobRow;
+pub use replica::IncomingRecord;
 pub use transaction::WriteTransaction;
 pub use videos::{VideoListing, VideoPosition};
 
@@ -92,22 +94,42 @@ pub struct Changed {
     pub keys: Arc<[RecordKey]>,
 }
 
+/// What a committed change survives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// A power cut: this database is the truth.
+    Full,
+    /// The end of the process: what a power cut takes is read again from where it came.
+    Replica,
+}
+
 /// The local database. Cloning is cheap.
 #[derive(Debug, Clone)]
 pub struct Store {
     readers: SqlitePool,
     writer: SqlitePool,
+    feed: Feed,
+}
+
+/// Who is told of what has been applied.
+#[derive(Debug, Clone)]
+struct Feed {
     changes: broadcast::Sender<Changed>,
+    revision: watch::Sender<Revision>,
 }
 
 impl Store {
     /// Opens the database and brings its schema up to date.
-    pub async fn open(path: &Path) -> Result<Self, StoreError> {
+    pub async fn open(path: &Path, durability: Durability) -> Result<Self, StoreError> {
+        let synchronous = match durability {
+            Durability::Full => SqliteSynchronous::Full,
+            Durability::Replica => SqliteSynchronous::Normal,
+        };
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
+            .synchronous(synchronous)
             .busy_timeout(BUSY_TIMEOUT)
             .foreign_keys(true);
         let open = |source| StoreError::Open { path: path.display().to_string(), source };
@@ -116,7 +138,10 @@ impl Store {
         sqlx::migrate!("../migrations").run(&writer).await.map_err(StoreError::Migrate)?;
         let readers = pool(READERS).connect_with(options.read_only(true)).await.map_err(open)?;
         let (changes, _) = broadcast::channel(CHANGES_BUFFERED);
-        Ok(Self { readers, writer, changes })
+        let feed = Feed { changes, revision: watch::Sender::new(Revision::ZERO) };
+        let store = Self { readers, writer, feed };
+        store.feed.revision.send_replace(store.revision().await?);
+        Ok(store)
     }
 
     /// Closes all connections, so that the write-ahead log is folded into the database.
@@ -127,12 +152,17 @@ impl Store {
 
     /// Begins the application of a change; others wait meanwhile.
     pub(crate) async fn begin(&self) -> Result<WriteTransaction, StoreError> {
-        WriteTransaction::begin(&self.writer, self.changes.clone()).await
+        WriteTransaction::begin(&self.writer, self.feed.clone()).await
     }
 
     /// Every change committed from now on. A receiver that lags reads what it needs again.
     pub fn subscribe(&self) -> broadcast::Receiver<Changed> {
-        self.changes.subscribe()
+        self.feed.changes.subscribe()
+    }
+
+    /// The revision of the last change applied here, as it grows.
+    pub fn applied(&self) -> watch::Receiver<Revision> {
+        self.feed.revision.subscribe()
     }
 
     /// The revision of the last change applied here.
