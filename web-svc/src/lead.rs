@@ -8,6 +8,8 @@ use crate::{app::App, cluster::Cluster, janitor, journal::Term, work::reaper};
 
 /// Leads whenever this process is elected, until `app.shutdown`.
 pub(crate) async fn run(app: App, cluster: Cluster) {
+    metrics::describe_gauge!("triton_leads", "1 while this process leads");
+    metrics::gauge!("triton_leads").set(0);
     let mut term = app.membership.term();
     loop {
         let Some(present) = term.borrow_and_update().clone() else {
@@ -20,7 +22,9 @@ pub(crate) async fn run(app: App, cluster: Cluster) {
                 },
             }
         };
+        metrics::gauge!("triton_leads").set(1);
         serve_term(&app, &cluster, &mut term, present).await;
+        metrics::gauge!("triton_leads").set(0);
         if app.shutdown.is_cancelled() {
             return;
         }

@@ -13,6 +13,7 @@ use web_svc::{
 pub(crate) struct Fixture {
     pub(crate) journal: Arc<dyn Journal>,
     pub(crate) store: Store,
+    #[expect(dead_code, reason = "dropped after the test")]
     pub(crate) keep: Box<dyn std::any::Any + Send>,
 }
 

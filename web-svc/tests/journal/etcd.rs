@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use triton_testkit::{Etcd, EtcdOptions, eventually};
-use web_svc::journal::{Change, Expect, Fenced, Journal as _, JournalError};
+use web_svc::journal::{Change, Expect, Fenced, JournalError};
 
 use crate::{
     contract::{Fixture, conformance, key, put, read},
@@ -183,12 +183,13 @@ async fn every_change_is_committed_once_while_leaders_of_etcd_are_killed() {
 async fn one_process_leads_and_the_next_one_follows_when_it_leaves() {
     let etcd = Etcd::start(1).await;
     let (one, other) = (Process::join(&etcd.url()).await, Process::join(&etcd.url()).await);
-    let (first, second) =
-        if tokio::time::timeout(DEADLINE, one.membership.term().wait_for(Option::is_some)).await.is_ok() {
-            (one, other)
-        } else {
-            panic!("nobody leads")
-        };
+    let (mut ones, mut others) = (one.membership.term(), other.membership.term());
+    let one_leads = tokio::select! {
+        elected = ones.wait_for(Option::is_some) => elected.is_ok(),
+        elected = others.wait_for(Option::is_some) => elected.is_err(),
+    };
+    drop((ones, others));
+    let (first, second) = if one_leads { (one, other) } else { (other, one) };
     let term = first.leads().await;
     eventually(DEADLINE, || async { second.membership.leader() == Some(first.id.clone()) }).await;
     assert!(second.membership.term().borrow().is_none());

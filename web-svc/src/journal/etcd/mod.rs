@@ -37,8 +37,9 @@ use self::{members::Members, receipt::Receipts, roll::Roll, session::Part, stand
 use super::{Change, Journal, JournalError, Revision};
 use crate::{membership::Membership, store::Store};
 
-/// How long a start waits for etcd and for what is missing here.
-const START_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a start waits for etcd and for what is missing here; and how long where the store knows enough to go on with.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
+const RESTART_TIMEOUT: Duration = Duration::from_secs(6);
 /// The pause between two questions to an etcd that does not answer yet.
 const ASK_EVERY: Duration = Duration::from_millis(100);
 
@@ -95,9 +96,11 @@ impl Etcd {
         let tasks = TaskTracker::new();
         let etcd = Self { journal, membership, presence, following, tasks };
         etcd.spawn(part);
-        match etcd.journal.catch_up().await {
+        let knows_enough = etcd.journal.store.etcd_cluster().await?.is_some();
+        let patience = if knows_enough { RESTART_TIMEOUT } else { START_TIMEOUT };
+        match etcd.journal.catch_up(patience).await {
             Ok(()) => {}
-            Err(error) if etcd.journal.store.etcd_cluster().await?.is_some() => {
+            Err(error) if knows_enough => {
                 let cause = follow::chain(&error);
                 tracing::warn!(cause, "starting without etcd: what was known last is shown, changes wait");
             }
@@ -141,7 +144,7 @@ impl Etcd {
 
 impl EtcdJournal {
     /// Waits until the store has what etcd had when this was called.
-    async fn catch_up(&self) -> Result<(), EtcdError> {
+    async fn catch_up(&self, patience: Duration) -> Result<(), EtcdError> {
         let caught_up = async {
             while let Err(error) = self.head().await {
                 tracing::debug!(%error, "waiting for etcd");
@@ -150,7 +153,7 @@ impl EtcdJournal {
             // The sender lives as long as this does.
             self.standing.is_current().wait_for(|is_current| *is_current).await.map(drop).ok();
         };
-        timeout(START_TIMEOUT, caught_up).await.map_err(|_| EtcdError::Away { since: START_TIMEOUT })
+        timeout(patience, caught_up).await.map_err(|_| EtcdError::Away { since: patience })
     }
 
     async fn clear_receipts(&self, prefix: &str) -> Result<(), EtcdError> {
