@@ -41,7 +41,7 @@ async fn a_leader_that_hangs_is_followed_and_changes_nothing_when_it_wakes() {
     let video = installation.webs[0].upload(&installation.clip(8)).await;
     installation.webs[1].ready(video.id, READY_DEADLINE).await;
     let (leader, other) = installation.leader().await;
-    begin_migration(&installation, other).await;
+    let fourth = begin_migration(&installation, other).await;
     installation.webs[leader].process.suspend();
     let client = installation.webs[other].client();
     eventually(SETTLE_DEADLINE, || async { client.rebalance().await.unwrap().phase == RebalancePhase::Stable }).await;
@@ -51,6 +51,7 @@ async fn a_leader_that_hangs_is_followed_and_changes_nothing_when_it_wakes() {
     eventually(SETTLE_DEADLINE, || async { woken.rebalance().await.is_ok_and(|now| now.epoch == epoch) }).await;
     assert_eq!(client.rebalance().await.unwrap().epoch, epoch);
     assert_eq!(client.rebalance().await.unwrap().phase, RebalancePhase::Stable);
+    assert!(fourth.client().info().await.unwrap().blobs > 0);
     let leader_now = client.cluster().await.unwrap().leader;
     eventually(SETTLE_DEADLINE, || async { woken.cluster().await.unwrap().leader == leader_now }).await;
 }

@@ -42,7 +42,11 @@ impl EtcdJournal {
             };
             if let Err(error) = outcome {
                 let cause = chain(&error);
-                tracing::warn!(cause, "the watch on etcd broke off and is opened again");
+                if began.elapsed() > PAUSE_MAX {
+                    tracing::warn!(cause, "the watch on etcd broke off and is opened again");
+                } else {
+                    tracing::debug!(cause, "the watch on etcd could not be opened yet");
+                }
                 if let EtcdError::Reload { .. } = error {
                     match self.load_anew().await {
                         Ok(()) => continue,

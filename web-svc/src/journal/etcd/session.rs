@@ -19,8 +19,9 @@ const LEASE_SECONDS: i64 = 10;
 const RENEW_EVERY: Duration = Duration::from_millis(2500);
 /// Without a renewal for this long a process takes itself for dead: sooner than etcd does.
 const LEASE_TRUSTED: Duration = Duration::from_millis(8500);
-/// The pause before another session.
-const PAUSE: Duration = Duration::from_millis(500);
+/// The pause before another session; it doubles while there is none.
+const PAUSE: Duration = Duration::from_millis(250);
+const PAUSE_MAX: Duration = Duration::from_secs(2);
 /// A candidature that waits for longer is begun again: its member may have been cut off from the others.
 const CAMPAIGN_TIMEOUT: Duration = Duration::from_secs(30);
 /// The shortest time between two descriptions of this process.
@@ -39,17 +40,24 @@ pub(super) struct Part {
 impl EtcdJournal {
     /// Keeps this process on the roll until `stop`, then takes it off, so that nobody waits for its lease to run out.
     pub(super) async fn attend(&self, mut part: Part, stop: &CancellationToken) {
+        let mut pause = PAUSE;
         while !stop.is_cancelled() {
+            let began = Instant::now();
             let outcome = self.session(&mut part, stop).await;
             part.term.send_replace(None);
-            if let Err(error) = outcome {
-                let cause = chain(&error);
-                tracing::warn!(cause, "this process could not keep its place among the others and takes it anew");
-                tokio::select! {
-                    () = sleep(PAUSE) => {}
-                    () = stop.cancelled() => {}
-                }
+            let Err(error) = outcome else { continue };
+            let cause = chain(&error);
+            if began.elapsed() > LEASE_TRUSTED {
+                pause = PAUSE;
+                tracing::warn!(cause, "this process lost its place among the others and takes it anew");
+            } else {
+                tracing::debug!(cause, "this process could not take its place among the others yet");
             }
+            tokio::select! {
+                () = sleep(pause) => {}
+                () = stop.cancelled() => {}
+            }
+            pause = (pause * 2).min(PAUSE_MAX);
         }
     }
 
