@@ -108,6 +108,12 @@ impl Revision {
     }
 }
 
+impl fmt::Display for Revision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// The condition of an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expect {

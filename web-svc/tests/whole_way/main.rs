@@ -4,6 +4,7 @@
 mod bad_input;
 mod cluster;
 mod crash;
+mod edits;
 mod playback;
 mod viewer;
 
