@@ -46,11 +46,11 @@ impl Cluster {
         let client = NodeClient::new(self.inner.caller.clone(), new.url.clone());
         let info = client.info().await;
         let info = info.map_err(|source| ClusterError::NoAnswer { url: new.url.clone(), source: Box::new(source) })?;
-        let node = LayoutNode { id: info.id, url: new.url, zone, weight, state: NodeState::Active };
+        let node = LayoutNode::active(info.id, new.url, zone, weight);
         let state = self.inner.records.state().await?;
         check_is_new(&state, &node, info.epoch)?;
         let layout = state.layout.value.write_layout();
-        let staged = state.staged().with(layout, StagedNode { node, remove: false });
+        let staged = state.staged().with(layout, StagedNode::new(node, false));
         self.stage(&state, staged).await?;
         Ok(info.id)
     }
@@ -67,7 +67,7 @@ impl Cluster {
             return Err(ClusterError::Refused(format!("Node {id} is given up: nothing can be read from it.")));
         }
         let node = LayoutNode { state: NodeState::Draining, ..wanted };
-        let staged = state.staged().with(layout, StagedNode { node, remove: false });
+        let staged = state.staged().with(layout, StagedNode::new(node, false));
         self.stage(&state, staged).await
     }
 
@@ -84,7 +84,7 @@ impl Cluster {
             weight: change.weight.unwrap_or(wanted.weight),
             ..wanted
         };
-        let staged = state.staged().with(layout, StagedNode { node, remove });
+        let staged = state.staged().with(layout, StagedNode::new(node, remove));
         self.stage(&state, staged).await
     }
 
@@ -110,7 +110,7 @@ impl Cluster {
         }
         let wanted = if force { NodeState::Down } else { NodeState::Draining };
         let node = LayoutNode { state: wanted, ..node.clone() };
-        let staged = state.staged().with(layout, StagedNode { node, remove: true });
+        let staged = state.staged().with(layout, StagedNode::new(node, true));
         self.stage(&state, staged).await?;
         Ok(Removal::Staged)
     }
@@ -165,6 +165,7 @@ impl Cluster {
         let census = self.census(&state.layout.value).await;
         let bytes = plan::bytes_in(&proposal.current, &proposal.next, &census).values().sum();
         let (layout, migration) = migration::begin(proposal, bytes, Timestamp::now());
+        let layout = LayoutRecord { rest: state.layout.value.rest.clone(), ..layout };
         let change = Change::new()
             .put(RecordKey::layout(), state.expect_layout(), &layout)?
             .put(RecordKey::migration(), state.expect_migration(), &migration)?
@@ -249,11 +250,11 @@ pub(super) fn removal(
     let layout = smaller.clone().unwrap_or_else(|| record.current.clone());
     let mut staged = gone.iter().fold(state.staged(), |staged, id| staged.without(*id));
     for node in wanted.iter().filter_map(|id| layout.node(*id)) {
-        staged = staged.with(&layout, StagedNode { node: node.clone(), remove: true });
+        staged = staged.with(&layout, StagedNode::new(node.clone(), true));
     }
     let change = match smaller {
         Some(layout) => {
-            let record = LayoutRecord { current: layout, next: None };
+            let record = LayoutRecord { current: layout, next: None, rest: record.rest.clone() };
             change.put(RecordKey::layout(), state.expect_layout(), &record)?
         }
         None => change.require(RecordKey::layout(), state.expect_layout()),
