@@ -130,7 +130,8 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
         pull_bytes_per_second: Some(config.rebalance_bytes_per_second).filter(|rate| *rate > 0),
         process_id: process_id.to_string(),
         ..ClusterSettings::default()
-    };
+    }
+    .replacing_after(Duration::from_secs(config.replace_after_seconds));
     let cluster = Cluster::start(Arc::clone(&journal), store.clone(), caller.clone(), settings, &nodes).await?;
     let ring = Ring::new(caller, cluster.layout(), RingLimits::default(), tasks.clone(), stop.clone());
     let (sources, source_listener) = Sources::bind(ring.clone()).await.map_err(StartError::Sources)?;

@@ -94,7 +94,7 @@ mod tests {
     use super::*;
     use crate::{
         catalog::{JobRecord, TrackRecord, TrashRecord, VideoRecord},
-        cluster::{migration::MigrationRecord, staged::StagedLayout},
+        cluster::{migration::MigrationRecord, replacement::Replacements, staged::StagedLayout},
         pipeline::Plan,
     };
 
@@ -175,7 +175,9 @@ mod tests {
         keeps_everything::<StagedLayout>(&json!({"nodes": [{"node": node(), "remove": true}]}));
         keeps_everything::<MigrationRecord>(&json!({"from": 1, "to": 2, "phase": "copying", "paused": false,
             "aborting": false, "partitions_total": 1, "done": "00".repeat(128), "bytes_total": 1, "bytes_done": 0,
-            "bytes_per_second": 0, "errors": ["e"], "removals": [NODE], "started_at": THEN, "committed_at": null}));
+            "bytes_per_second": 0, "errors": ["e"], "removals": [NODE], "reason": null, "started_at": THEN, "committed_at": null}));
+        keeps_everything::<Replacements>(&json!({"nodes": [{"id": NODE, "down_since": THEN, "replaced_at": THEN,
+            "taken_back_at": null}]}));
         keeps_everything::<Plan>(&plan());
     }
 

@@ -162,18 +162,30 @@ impl Cluster {
         if state.migration.is_some() {
             return Err(ClusterError::Refused("A migration runs: wait for its end, or abort it.".to_owned()));
         }
+        self.begin(&state, proposal, None, Change::new()).await?;
+        Ok(Application::Begun)
+    }
+
+    /// Begins the migration of a proposal that was made from the given state, together with `change`.
+    pub(super) async fn begin(
+        &self,
+        state: &State,
+        proposal: Proposal,
+        reason: Option<String>,
+        change: Change,
+    ) -> Result<(), ClusterError> {
         let census = self.census(&state.layout.value).await;
         let bytes = plan::bytes_in(&proposal.current, &proposal.next, &census).values().sum();
-        let (layout, migration) = migration::begin(proposal, bytes, Timestamp::now());
+        let (layout, mut migration) = migration::begin(proposal, bytes, Timestamp::now());
+        migration.reason = reason;
         let layout = LayoutRecord { rest: state.layout.value.rest.clone(), ..layout };
-        let change = Change::new()
+        let change = change
             .put(RecordKey::layout(), state.expect_layout(), &layout)?
             .put(RecordKey::migration(), state.expect_migration(), &migration)?
             .delete(RecordKey::staged_layout(), state.expect_staged());
         self.inner.records.commit(change).await?;
         tracing::info!(from = %migration.from, to = %migration.to, bytes, "a migration begins");
-        self.refresh().await?;
-        Ok(Application::Begun)
+        self.refresh().await
     }
 
     /// Holds the migration, or lets it go on.

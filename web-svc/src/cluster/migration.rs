@@ -67,6 +67,9 @@ pub struct MigrationRecord {
     /// Nodes that leave the cluster at the end.
     #[serde(default)]
     pub removals: Vec<NodeId>,
+    /// Why it was begun, where no person did.
+    #[serde(default)]
+    pub reason: Option<String>,
     /// When it began.
     pub started_at: Timestamp,
     /// When the new epoch was committed: former holders keep their copies for a grace time from then on.
@@ -95,6 +98,7 @@ impl MigrationRecord {
             bytes_per_second: 0,
             errors: Vec::new(),
             removals,
+            reason: None,
             started_at: now,
             committed_at: None,
             rest: Rest::new(),

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use jiff::Timestamp;
 use triton_api::{
     cluster::{self, Node, NodeHealth, Worker},
     layout::{LayoutNode, LayoutRecord, NodeState},
@@ -28,7 +29,9 @@ impl Cluster {
     pub async fn overview(&self, workers: Vec<Worker>) -> Result<cluster::Cluster, ClusterError> {
         let state = self.inner.records.state().await?;
         let leader = self.inner.leads.load(Ordering::Relaxed).then(|| self.inner.settings.process_id.clone());
-        Ok(overview(&state, &self.inner.health, leader, workers))
+        let replacements = self.inner.records.replacements().await?.map(|stored| stored.value).unwrap_or_default();
+        let replacements = replacements.in_words(&state.layout.value.current, Timestamp::now());
+        Ok(cluster::Cluster { replacements, ..overview(&state, &self.inner.health, leader, workers) })
     }
 }
 
@@ -47,6 +50,7 @@ fn rebalance(state: &State) -> Rebalance {
             eta_seconds: None,
             errors: Vec::new(),
             staged,
+            reason: None,
         };
     };
     let left = migration.bytes_total.saturating_sub(migration.bytes_done);
@@ -62,6 +66,7 @@ fn rebalance(state: &State) -> Rebalance {
         eta_seconds: eta_seconds(left, migration.bytes_per_second).filter(|_| copies),
         errors: migration.errors.clone(),
         staged,
+        reason: migration.reason.clone(),
     }
 }
 
@@ -90,7 +95,9 @@ fn nodes(state: &State, health: &HealthBoard) -> Vec<Node> {
 
 fn node_of(record: &LayoutRecord, node: &LayoutNode, board: &HealthBoard) -> Node {
     let health = board.health(node);
-    let info = board.of(node).info.filter(|_| health != NodeHealth::Down);
+    let status = board.of(node);
+    let health_since = status.since.filter(|_| health != NodeHealth::Up && status.health() != NodeHealth::Up);
+    let info = status.info.filter(|_| health != NodeHealth::Down);
     Node {
         id: node.id,
         url: node.url.clone(),
@@ -98,6 +105,7 @@ fn node_of(record: &LayoutRecord, node: &LayoutNode, board: &HealthBoard) -> Nod
         weight: node.weight,
         state: node.state,
         health,
+        health_since,
         used_bytes: info.as_ref().map_or(0, |info| info.used_bytes),
         capacity_bytes: info.as_ref().map_or(0, |info| info.capacity_bytes),
         blobs: info.as_ref().map_or(0, |info| info.blobs),
@@ -120,6 +128,7 @@ fn overview(state: &State, health: &HealthBoard, leader: Option<String>, workers
         used_bytes: nodes.iter().map(|node| node.used_bytes).sum(),
         capacity_bytes: nodes.iter().map(|node| node.capacity_bytes).sum(),
         leader,
+        replacements: Vec::new(),
         nodes,
         workers,
     }

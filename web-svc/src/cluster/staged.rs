@@ -109,7 +109,8 @@ fn words(layout: &Layout, StagedNode { node, remove, .. }: &StagedNode) -> Vec<S
     };
     let mut words = Vec::new();
     match (node.state, remove) {
-        (NodeState::Down, _) => words.push(format!("give up and remove {name}")),
+        (NodeState::Down, false) => words.push(format!("give up {name}")),
+        (NodeState::Down, true) => words.push(format!("give up and remove {name}")),
         (_, true) => words.push(format!("empty and remove {name}")),
         (NodeState::Draining, false) if present.state != NodeState::Draining => words.push(format!("drain {name}")),
         (NodeState::Active, false) if !is_active(present) => words.push(format!("use {name} again")),

@@ -67,6 +67,11 @@ impl RecordKey {
         Self("cluster/migration".to_owned())
     }
 
+    /// What was done about nodes that stayed away.
+    pub fn replacements() -> Self {
+        Self("cluster/replacements".to_owned())
+    }
+
     /// A key read back from a store.
     pub(crate) fn from_stored(text: String) -> Self {
         Self(text)

@@ -6,6 +6,7 @@ mod cluster;
 mod crash;
 mod edits;
 mod playback;
+mod replacement;
 mod viewer;
 
 use std::time::Duration;
