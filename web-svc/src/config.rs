@@ -60,6 +60,9 @@ pub struct Config {
     /// Former holders keep their copies this long after a rebalance, in seconds
     #[arg(long, env = "TRITON_RECLAIM_GRACE_SECONDS", default_value_t = 5, value_name = "SECONDS")]
     pub reclaim_grace_seconds: u64,
+    /// A storage node that is down for so long is replaced by the others, in seconds; 0 for never
+    #[arg(long, env = "TRITON_REPLACE_AFTER_SECONDS", default_value_t = 900, value_name = "SECONDS")]
+    pub replace_after_seconds: u64,
     /// The secret of the cluster
     #[command(flatten)]
     pub secret: SecretArgs,

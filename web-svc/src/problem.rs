@@ -7,7 +7,15 @@ use crate::{journal::JournalError, ring::RingError, store::StoreError};
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
-        Self::internal(error)
+        match error {
+            // Not a fault of this record: another server of the installation can read it.
+            StoreError::Decode { .. } => Self::new(
+                ProblemType::Unavailable,
+                "A newer version of the service wrote this. Ask another server, or update this one.",
+            )
+            .with_cause(error),
+            _ => Self::internal(error),
+        }
     }
 }
 

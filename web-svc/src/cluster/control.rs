@@ -46,11 +46,11 @@ impl Cluster {
         let client = NodeClient::new(self.inner.caller.clone(), new.url.clone());
         let info = client.info().await;
         let info = info.map_err(|source| ClusterError::NoAnswer { url: new.url.clone(), source: Box::new(source) })?;
-        let node = LayoutNode { id: info.id, url: new.url, zone, weight, state: NodeState::Active };
+        let node = LayoutNode::active(info.id, new.url, zone, weight);
         let state = self.records.state().await?;
         check_is_new(&state, &node, info.epoch)?;
         let layout = state.layout.value.write_layout();
-        let staged = state.staged().with(layout, StagedNode { node, remove: false });
+        let staged = state.staged().with(layout, StagedNode::new(node, false));
         self.stage(&state, staged).await?;
         Ok(info.id)
     }
@@ -67,7 +67,7 @@ impl Cluster {
             return Err(ClusterError::Refused(format!("Node {id} is given up: nothing can be read from it.")));
         }
         let node = LayoutNode { state: NodeState::Draining, ..wanted };
-        let staged = state.staged().with(layout, StagedNode { node, remove: false });
+        let staged = state.staged().with(layout, StagedNode::new(node, false));
         self.stage(&state, staged).await
     }
 
@@ -84,7 +84,7 @@ impl Cluster {
             weight: change.weight.unwrap_or(wanted.weight),
             ..wanted
         };
-        let staged = state.staged().with(layout, StagedNode { node, remove });
+        let staged = state.staged().with(layout, StagedNode::new(node, remove));
         self.stage(&state, staged).await
     }
 
@@ -110,7 +110,7 @@ impl Cluster {
         }
         let wanted = if force { NodeState::Down } else { NodeState::Draining };
         let node = LayoutNode { state: wanted, ..node.clone() };
-        let staged = state.staged().with(layout, StagedNode { node, remove: true });
+        let staged = state.staged().with(layout, StagedNode::new(node, true));
         self.stage(&state, staged).await?;
         Ok(Removal::Staged)
     }
@@ -162,17 +162,30 @@ impl Cluster {
         if state.migration.is_some() {
             return Err(ClusterError::Refused("A migration runs: wait for its end, or abort it.".to_owned()));
         }
+        self.begin(&state, proposal, None, Change::new()).await?;
+        Ok(Application::Begun)
+    }
+
+    /// Begins the migration of a proposal that was made from the given state, together with `change`.
+    pub(super) async fn begin(
+        &self,
+        state: &State,
+        proposal: Proposal,
+        reason: Option<String>,
+        change: Change,
+    ) -> Result<(), ClusterError> {
         let census = self.census(&state.layout.value).await;
         let bytes = plan::bytes_in(&proposal.current, &proposal.next, &census).values().sum();
-        let (layout, migration) = migration::begin(proposal, bytes, Timestamp::now());
-        let change = Change::new()
+        let (layout, mut migration) = migration::begin(proposal, bytes, Timestamp::now());
+        migration.reason = reason;
+        let layout = LayoutRecord { rest: state.layout.value.rest.clone(), ..layout };
+        let change = change
             .put(RecordKey::layout(), state.expect_layout(), &layout)?
             .put(RecordKey::migration(), state.expect_migration(), &migration)?
             .delete(RecordKey::staged_layout(), state.expect_staged());
         self.records.commit(change).await?;
         tracing::info!(from = %migration.from, to = %migration.to, bytes, "a migration begins");
-        self.refresh().await?;
-        Ok(Application::Begun)
+        self.refresh().await
     }
 
     /// Holds the migration, or lets it go on.
@@ -249,11 +262,11 @@ pub(super) fn removal(
     let layout = smaller.clone().unwrap_or_else(|| record.current.clone());
     let mut staged = gone.iter().fold(state.staged(), |staged, id| staged.without(*id));
     for node in wanted.iter().filter_map(|id| layout.node(*id)) {
-        staged = staged.with(&layout, StagedNode { node: node.clone(), remove: true });
+        staged = staged.with(&layout, StagedNode::new(node.clone(), true));
     }
     let change = match smaller {
         Some(layout) => {
-            let record = LayoutRecord { current: layout, next: None };
+            let record = LayoutRecord { current: layout, next: None, rest: record.rest.clone() };
             change.put(RecordKey::layout(), state.expect_layout(), &record)?
         }
         None => change.require(RecordKey::layout(), state.expect_layout()),

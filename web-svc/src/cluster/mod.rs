@@ -1,8 +1,9 @@
 //! The cluster: which node holds what, how that changes while content is read and written, and how it heals.
 //!
 //! The layout, what is staged and how far a migration has come are records behind the journal, so that a restart goes on
-//! where the process before stopped. Pure decisions: [`staged`], [`plan`], [`migration`], `moves`, `fence`, `census`.
-//! Work: `migrate` runs a migration, `upkeep` repairs, `announce` tells the nodes the layout.
+//! where the process before stopped. Pure decisions: [`staged`], [`plan`], [`migration`], `moves`, `fence`, `census`,
+//! `replacement`. Work: `migrate` runs a migration, `upkeep` repairs, `replace` replaces nodes that stay away, `announce`
+//! tells the nodes the layout.
 //!
 //! A migration is safe at every step, because
 //! 1. writes of the older epoch end before anything is copied (`fence`): a node refuses them once it has learned the layout
@@ -29,6 +30,8 @@ pub mod partition_set;
 pub mod plan;
 mod rate;
 mod records;
+mod replace;
+pub mod replacement;
 mod routes;
 #[cfg(test)]
 mod sample;
@@ -143,6 +146,8 @@ impl Cluster {
         let mut duties = JoinSet::new();
         let (cluster, token) = (self.clone(), shutdown.clone());
         duties.spawn(async move { cluster.migrate(&token).await });
+        let (cluster, token) = (self.clone(), shutdown.clone());
+        duties.spawn(async move { cluster.replace(&token).await });
         let (cluster, token) = (self.clone(), shutdown);
         duties.spawn(async move { cluster.upkeep(&ring, &token).await });
         join(duties).await;

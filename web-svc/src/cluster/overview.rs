@@ -1,5 +1,6 @@
 //! The cluster as the API shows it, made of the records and of what the nodes said.
 
+use jiff::Timestamp;
 use triton_api::{
     cluster::{self, Node, NodeHealth},
     layout::{LayoutNode, LayoutRecord, NodeState},
@@ -26,7 +27,9 @@ impl Cluster {
     /// The cluster at a glance.
     pub async fn overview(&self) -> Result<cluster::Cluster, ClusterError> {
         let state = self.records.state().await?;
-        Ok(overview(&state, &self.inner.health, &self.inner.membership))
+        let replacements = self.records.replacements().await?.map(|stored| stored.value).unwrap_or_default();
+        let replacements = replacements.in_words(&state.layout.value.current, Timestamp::now());
+        Ok(cluster::Cluster { replacements, ..overview(&state, &self.inner.health, &self.inner.membership) })
     }
 }
 
@@ -45,6 +48,7 @@ fn rebalance(state: &State) -> Rebalance {
             eta_seconds: None,
             errors: Vec::new(),
             staged,
+            reason: None,
         };
     };
     let left = migration.bytes_total.saturating_sub(migration.bytes_done);
@@ -60,6 +64,7 @@ fn rebalance(state: &State) -> Rebalance {
         eta_seconds: eta_seconds(left, migration.bytes_per_second).filter(|_| copies),
         errors: migration.errors.clone(),
         staged,
+        reason: migration.reason.clone(),
     }
 }
 
@@ -88,7 +93,9 @@ fn nodes(state: &State, health: &HealthBoard) -> Vec<Node> {
 
 fn node_of(record: &LayoutRecord, node: &LayoutNode, board: &HealthBoard) -> Node {
     let health = board.health(node);
-    let info = board.of(node).info.filter(|_| health != NodeHealth::Down);
+    let status = board.of(node);
+    let health_since = status.since.filter(|_| health != NodeHealth::Up && status.health() != NodeHealth::Up);
+    let info = status.info.filter(|_| health != NodeHealth::Down);
     Node {
         id: node.id,
         url: node.url.clone(),
@@ -96,6 +103,7 @@ fn node_of(record: &LayoutRecord, node: &LayoutNode, board: &HealthBoard) -> Nod
         weight: node.weight,
         state: node.state,
         health,
+        health_since,
         used_bytes: info.as_ref().map_or(0, |info| info.used_bytes),
         capacity_bytes: info.as_ref().map_or(0, |info| info.capacity_bytes),
         blobs: info.as_ref().map_or(0, |info| info.blobs),
@@ -118,6 +126,7 @@ fn overview(state: &State, health: &HealthBoard, membership: &Membership) -> clu
         used_bytes: nodes.iter().map(|node| node.used_bytes).sum(),
         capacity_bytes: nodes.iter().map(|node| node.capacity_bytes).sum(),
         leader: membership.leader(),
+        replacements: Vec::new(),
         nodes,
         workers: membership.processes().into_iter().filter(|process| process.slots > 0).collect(),
     }

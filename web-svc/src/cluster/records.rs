@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::broadcast;
 use triton_api::layout::LayoutRecord;
 
-use super::{error::ClusterError, migration::MigrationRecord, staged::StagedLayout};
+use super::{error::ClusterError, migration::MigrationRecord, replacement::Replacements, staged::StagedLayout};
 use crate::{
     journal::{Change, Expect, Journal, RecordKey},
     store::{Changed, Store, StoreError, Stored},
@@ -77,6 +77,10 @@ impl Records {
 
     pub(super) async fn migration(&self) -> Result<Option<Stored<MigrationRecord>>, StoreError> {
         self.store.get(&RecordKey::migration()).await
+    }
+
+    pub(super) async fn replacements(&self) -> Result<Option<Stored<Replacements>>, StoreError> {
+        self.store.get(&RecordKey::replacements()).await
     }
 
     pub(super) async fn state(&self) -> Result<State, ClusterError> {

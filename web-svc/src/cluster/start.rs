@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout_at};
 use triton_api::{
     NodeId, NodeUrl,
     client::{Caller, ClientError, NodeClient},
-    layout::{LayoutNode, LayoutRecord, NodeState},
+    layout::{LayoutNode, LayoutRecord},
     storage::NodeInfo,
 };
 
@@ -80,15 +80,9 @@ async fn found(caller: &Caller, settings: &ClusterSettings, urls: &[NodeUrl]) ->
             return Err(StartError::Taken { url: url.clone(), epoch });
         }
         let zone = ZONE_DEFAULT.to_owned();
-        nodes.push(LayoutNode {
-            id: info.id,
-            url: url.clone(),
-            zone,
-            weight: WEIGHT_DEFAULT,
-            state: NodeState::Active,
-        });
+        nodes.push(LayoutNode::active(info.id, url.clone(), zone, WEIGHT_DEFAULT));
     }
-    Ok(LayoutRecord { current: triton_placement::layout::first(nodes, settings.replicas)?, next: None })
+    Ok(LayoutRecord::settled(triton_placement::layout::first(nodes, settings.replicas)?))
 }
 
 /// Asks all at once, each until it answers or the deadline passes.

@@ -67,6 +67,11 @@ impl RecordKey {
         Self("cluster/migration".to_owned())
     }
 
+    /// What was done about nodes that stayed away.
+    pub fn replacements() -> Self {
+        Self("cluster/replacements".to_owned())
+    }
+
     /// A key read back from a store.
     pub(crate) fn from_stored(text: String) -> Self {
         Self(text)
@@ -105,6 +110,12 @@ impl Revision {
     /// The number.
     pub const fn get(self) -> u64 {
         self.0
+    }
+}
+
+impl fmt::Display for Revision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 

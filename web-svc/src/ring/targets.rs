@@ -99,7 +99,10 @@ fn affinity(node: NodeId, partition: PartitionId) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use triton_api::{Epoch, layout::Layout};
+    use triton_api::{
+        Epoch,
+        layout::{Layout, Rest},
+    };
 
     use super::*;
 
@@ -110,9 +113,17 @@ mod tests {
             zone: "z".to_owned(),
             weight: 100,
             state: *state,
+            rest: Rest::new(),
         };
         let nodes = states.iter().enumerate().map(node).collect();
-        Layout { epoch: Epoch::new(epoch), replicas: 3, nodes, table: vec![row.to_vec()], digest: String::new() }
+        Layout {
+            epoch: Epoch::new(epoch),
+            replicas: 3,
+            nodes,
+            table: vec![row.to_vec()],
+            digest: String::new(),
+            rest: Rest::new(),
+        }
     }
 
     fn id(at: u16) -> NodeId {
@@ -122,10 +133,7 @@ mod tests {
     #[test]
     fn a_node_that_was_given_up_is_never_used() {
         use NodeState::{Active, Down, Draining};
-        let record = LayoutRecord {
-            current: layout(1, &[Active, Down, Active, Draining, Down, Active], &[0, 1, 2]),
-            next: None,
-        };
+        let record = LayoutRecord::settled(layout(1, &[Active, Down, Active, Draining, Down, Active], &[0, 1, 2]));
         let write = WriteTargets::of(&record, PartitionId::new(0));
         assert_eq!((write.copies, write.quorum()), (3, 2));
         assert_eq!(write.holders, [id(0), id(2)]);
@@ -141,8 +149,7 @@ mod tests {
     fn a_migration_is_read_from_both_epochs_each_node_once() {
         use NodeState::Active;
         let states = [Active; 5];
-        let record =
-            LayoutRecord { current: layout(1, &states, &[0, 1, 2]), next: Some(layout(2, &states, &[1, 2, 3])) };
+        let record = LayoutRecord::migrating(layout(1, &states, &[0, 1, 2]), layout(2, &states, &[1, 2, 3]));
         let read = ReadTargets::of(&record, PartitionId::new(0), 9);
         assert_eq!(
             read.nodes,
@@ -159,7 +166,7 @@ mod tests {
 
     #[test]
     fn strangers_are_bounded_and_in_the_writers_order() {
-        let record = LayoutRecord { current: layout(1, &[NodeState::Active; 40], &[0, 1, 2]), next: None };
+        let record = LayoutRecord::settled(layout(1, &[NodeState::Active; 40], &[0, 1, 2]));
         let spares = WriteTargets::of(&record, PartitionId::new(0)).spares;
         let read = ReadTargets::of(&record, PartitionId::new(0), 4);
         let strangers: Vec<_> = read.nodes.iter().filter(|(_, h)| *h == Home::Stranger).map(|(id, _)| *id).collect();
@@ -168,7 +175,7 @@ mod tests {
 
     #[test]
     fn partition_beyond_the_table_has_no_holders() {
-        let record = LayoutRecord { current: layout(1, &[NodeState::Active], &[0]), next: None };
+        let record = LayoutRecord::settled(layout(1, &[NodeState::Active], &[0]));
         assert_eq!(WriteTargets::of(&record, PartitionId::new(5)).copies, 0);
     }
 }

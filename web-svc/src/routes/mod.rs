@@ -7,6 +7,7 @@ mod jobs;
 mod list;
 mod media;
 mod page;
+mod tag;
 mod videos;
 
 use axum::Router;

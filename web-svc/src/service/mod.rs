@@ -125,6 +125,7 @@ fn settings(config: &Config) -> ClusterSettings {
         pull_bytes_per_second: Some(config.rebalance_bytes_per_second).filter(|rate| *rate > 0),
         ..ClusterSettings::default()
     }
+    .replacing_after(Duration::from_secs(config.replace_after_seconds))
 }
 
 async fn serve_until(listener: TcpListener, router: axum::Router, stop: CancellationToken) -> Drained {

@@ -11,7 +11,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 use serde::de::DeserializeOwned;
 use sqlx::{
     Row, SqlitePool,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
 };
 use thiserror::Error;
 use tokio::sync::{broadcast, watch};
@@ -136,6 +136,9 @@ impl Store {
         let pool = |connections| SqlitePoolOptions::new().max_connections(connections).acquire_timeout(BUSY_TIMEOUT);
         let writer = pool(1).connect_with(options.clone()).await.map_err(open)?;
         sqlx::migrate!("../migrations").run(&writer).await.map_err(StoreError::Migrate)?;
+        let mut transaction = writer.begin().await.map_err(open)?;
+        projection::catch_up(&mut transaction).await?;
+        transaction.commit().await.map_err(open)?;
         let readers = pool(READERS).connect_with(options.read_only(true)).await.map_err(open)?;
         let (changes, _) = broadcast::channel(CHANGES_BUFFERED);
         let feed = Feed { changes, revision: watch::Sender::new(Revision::ZERO) };
@@ -184,7 +187,8 @@ impl Store {
         row.map(|row| decode(key.clone(), row.get(0), row.get::<&str, _>(1))).transpose()
     }
 
-    /// All records whose key begins with `prefix`, in the order of their keys; at most `limit`.
+    /// All records whose key begins with `prefix`, in the order of their keys, less those that this version does not
+    /// understand; at most `limit`.
     pub async fn list<T: DeserializeOwned>(
         &self,
         prefix: &str,
@@ -200,18 +204,24 @@ impl Store {
                 .fetch_all(&self.readers)
                 .await
                 .during("listing records")?;
-        let mut records = Vec::with_capacity(rows.len());
-        for row in rows {
-            let key = RecordKey::from_stored(row.get(0));
-            let stored = decode(key.clone(), row.get(1), row.get::<&str, _>(2))?;
-            records.push((key, stored));
-        }
-        Ok(records)
+        Ok(rows.iter().filter_map(understood).collect())
     }
 }
 
 fn revision_from(stored: i64) -> Revision {
     Revision::new(stored.unsigned_abs())
+}
+
+/// The record in a row of key, revision and value; `None` where a newer version wrote it in a shape unknown here.
+fn understood<T: DeserializeOwned>(row: &SqliteRow) -> Option<(RecordKey, Stored<T>)> {
+    let key = RecordKey::from_stored(row.get(0));
+    match decode(key.clone(), row.get(1), row.get::<&str, _>(2)) {
+        Ok(stored) => Some((key, stored)),
+        Err(error) => {
+            tracing::debug!(%key, %error, "a record is left out, as it is not understood");
+            None
+        }
+    }
 }
 
 fn decode<T: DeserializeOwned>(key: RecordKey, revision: i64, json: &str) -> Result<Stored<T>, StoreError> {

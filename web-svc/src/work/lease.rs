@@ -14,7 +14,7 @@ use triton_api::{job::JobState, video::VideoState};
 use super::WorkError;
 use crate::{
     app::App,
-    catalog::{JobRecord, Lease},
+    catalog::{JobRecord, Lease, Rest},
     journal::{Change, Expect, JournalError, RecordKey, Revision},
 };
 
@@ -45,7 +45,8 @@ pub(super) async fn lease_next(app: &App, worker: &str) -> Result<Option<Arc<Lea
         job.leases += 1;
         job.state = JobState::Running;
         job.progress = 0.0;
-        job.lease = Some(Lease { worker: worker.to_owned(), token: job.leases, expires_at: expiry(now) });
+        let rest = Rest::new();
+        job.lease = Some(Lease { worker: worker.to_owned(), token: job.leases, expires_at: expiry(now), rest });
         let mut change = Change::new().put(key.clone(), Expect::At(stored.revision), &job)?;
         let Some(video) = app.store.video(job.video_id).await? else { continue };
         if video.value.state == VideoState::Queued {

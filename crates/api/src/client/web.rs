@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use http::Method;
+use http::{
+    Method,
+    header::{ETAG, IF_MATCH},
+};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{Caller, ClientError, VideoEvents};
@@ -11,11 +14,20 @@ use crate::{
     cluster::{self, Cluster, NewNode, Node, NodeChange},
     job::Job,
     rebalance::{ApplyRequest, Rebalance, RebalancePlan},
-    video::{self, Video, VideoQuery},
+    video::{self, Video, VideoPatch, VideoQuery},
 };
 
 /// The longest wait for an answer that may need a look at every node.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A value with the entity tag of its state, in quotes as `If-Match` wants it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tagged<T> {
+    /// The value.
+    pub value: T,
+    /// The tag; empty where the server gave none.
+    pub tag: String,
+}
 
 /// A client of a web service.
 #[derive(Debug, Clone)]
@@ -66,6 +78,41 @@ impl WebClient {
     /// One video.
     pub async fn video(&self, id: VideoId) -> Result<Video, ClientError> {
         self.get(&video_path(video::route::VIDEO, id)).await
+    }
+
+    /// One video with the tag of its present state.
+    pub async fn tagged_video(&self, id: VideoId) -> Result<Tagged<Video>, ClientError> {
+        let url = format!("{}{}", self.origin, video_path(video::route::VIDEO, id));
+        let request = self.caller.request(Method::GET, &url).timeout(ANSWER_TIMEOUT);
+        self.tagged(&url, request).await
+    }
+
+    /// Changes what is shown of a video. With `if_match`, only where it is still in the state of that tag.
+    ///
+    /// # Errors
+    /// [`ProblemType::PreconditionFailed`](crate::ProblemType::PreconditionFailed) where it is not: get it again and decide again.
+    pub async fn edit(
+        &self,
+        id: VideoId,
+        patch: &VideoPatch,
+        if_match: Option<&str>,
+    ) -> Result<Tagged<Video>, ClientError> {
+        let url = format!("{}{}", self.origin, video_path(video::route::VIDEO, id));
+        let mut request = self.caller.request(Method::PATCH, &url).timeout(ANSWER_TIMEOUT).json(patch);
+        if let Some(tag) = if_match {
+            request = request.header(IF_MATCH, tag);
+        }
+        self.tagged(&url, request).await
+    }
+
+    async fn tagged<T: DeserializeOwned>(
+        &self,
+        url: &str,
+        request: reqwest::RequestBuilder,
+    ) -> Result<Tagged<T>, ClientError> {
+        let response = self.caller.send(url, request).await?;
+        let tag = response.headers().get(ETAG).and_then(|tag| tag.to_str().ok()).unwrap_or_default().to_owned();
+        Ok(Tagged { value: Caller::body(url, response).await?, tag })
     }
 
     /// Listens to what happens to a video; the first event is its present state.
