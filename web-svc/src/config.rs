@@ -54,6 +54,10 @@ pub struct Config {
     #[arg(long, env = "TRITON_UPLOAD_BYTES_MAX", default_value_t = 64 * 1024 * 1024 * 1024, value_name = "BYTES",
           value_parser = clap::value_parser!(u64).range(1..))]
     pub upload_bytes_max: u64,
+    /// An unfinished resumable upload is removed this long after its last byte, in hours
+    #[arg(long, env = "TRITON_UPLOAD_EXPIRY_HOURS", default_value_t = 24, value_name = "HOURS",
+          value_parser = clap::value_parser!(u32).range(1..=24 * 365))]
+    pub upload_expiry_hours: u32,
     /// Pulls of a rebalance at once run at most this fast, in bytes per second; 0 for no limit
     #[arg(long, env = "TRITON_REBALANCE_BYTES_PER_SECOND", default_value_t = 0, value_name = "BYTES")]
     pub rebalance_bytes_per_second: u64,

@@ -45,6 +45,7 @@ pub async fn tidy_own_uploads(app: App) {
             () = tokio::time::sleep(LOOK_EVERY) => {}
         }
     }
+    app.uploads.settle().await;
 }
 
 async fn abandon_own_uploads(app: &App) -> Result<(), StoreError> {
@@ -89,6 +90,7 @@ async fn new_trash(changes: &mut broadcast::Receiver<Changed>) {
 type Orphans = HashMap<VideoId, Instant>;
 
 async fn round(app: &App, orphans: &mut Orphans) -> Result<(), StoreError> {
+    upload::tus::sweep(app).await?;
     abandon_orphans(app, orphans).await?;
     let now = Timestamp::now();
     for (key, trash) in app.store.list::<TrashRecord>("trash/", ROUND_MAX).await? {

@@ -8,7 +8,7 @@ use triton_api::{Generation, VideoId, video::VideoState};
 use web_svc::{
     catalog::{TrashRecord, VideoRecord},
     journal::{Change, Expect, Journal, RecordKey, SqliteJournal},
-    store::{Store, VideoListing},
+    store::{Durability, Store, VideoListing},
 };
 
 const FIRST: Generation = Generation::new(1);

@@ -13,6 +13,7 @@ pub mod range;
 pub mod rebalance;
 pub mod secret;
 pub mod storage;
+pub mod upload;
 pub mod video;
 
 pub use id::{BlobHash, BlobKey, Epoch, Generation, NodeId, NodeUrl, PartitionId, VideoId};

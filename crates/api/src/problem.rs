@@ -28,6 +28,8 @@ pub enum ProblemType {
     Gone,
     /// A required condition on the present state does not hold.
     PreconditionFailed,
+    /// The version of the protocol that the caller asks for is not spoken here.
+    UnsupportedVersion,
     /// The body is larger than the limit.
     TooLarge,
     /// The body has a media type that is not understood.
@@ -36,6 +38,8 @@ pub enum ProblemType {
     RangeNotSatisfiable,
     /// The body arrived, but its content is not what was declared.
     ContentMismatch,
+    /// The chunk of an upload does not have the checksum that was declared: send it again.
+    ChecksumMismatch,
     /// The upload is not a video that can be played.
     NotAVideo,
     /// The request is well formed, but its content cannot be accepted.
@@ -62,7 +66,7 @@ pub enum ProblemType {
 
 impl ProblemType {
     /// The HTTP status that goes with this type.
-    pub const fn status(self) -> StatusCode {
+    pub fn status(self) -> StatusCode {
         match self {
             Self::BadRequest => StatusCode::BAD_REQUEST,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
@@ -71,11 +75,13 @@ impl ProblemType {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Conflict | Self::StaleEpoch | Self::BlobExists | Self::Infeasible => StatusCode::CONFLICT,
             Self::Gone => StatusCode::GONE,
-            Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
+            Self::PreconditionFailed | Self::UnsupportedVersion => StatusCode::PRECONDITION_FAILED,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::RangeNotSatisfiable => StatusCode::RANGE_NOT_SATISFIABLE,
             Self::ContentMismatch | Self::NotAVideo | Self::Unprocessable => StatusCode::UNPROCESSABLE_ENTITY,
+            // The tus protocol's own status, which no registry lists.
+            Self::ChecksumMismatch => StatusCode::from_u16(460).unwrap_or(StatusCode::BAD_REQUEST),
             Self::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
             Self::Timeout => StatusCode::REQUEST_TIMEOUT,
             Self::Internal | Self::Corrupt => StatusCode::INTERNAL_SERVER_ERROR,
@@ -95,10 +101,12 @@ impl ProblemType {
             Self::Conflict => "The request contradicts the present state",
             Self::Gone => "Deleted for good",
             Self::PreconditionFailed => "The state has changed meanwhile",
+            Self::UnsupportedVersion => "This version of the protocol is not supported",
             Self::TooLarge => "The body is too large",
             Self::UnsupportedMediaType => "The media type is not supported",
             Self::RangeNotSatisfiable => "The range lies outside of the content",
             Self::ContentMismatch => "The content is not what was declared",
+            Self::ChecksumMismatch => "The checksum does not match",
             Self::NotAVideo => "This is not a video that can be played",
             Self::Unprocessable => "The content cannot be accepted",
             Self::StaleEpoch => "The layout has changed",

@@ -9,6 +9,7 @@ pub(crate) mod rest;
 mod title;
 mod track;
 mod trash;
+mod upload;
 mod video;
 pub mod view;
 
@@ -16,6 +17,7 @@ pub use job::{JobKind, JobRecord, Lease};
 pub use title::{Title, TitleError, title_of_file};
 pub use track::{StoredRendition, TrackKind, TrackRecord};
 pub use trash::TrashRecord;
+pub use upload::{UploadKind, UploadRecord, UploadState};
 pub use video::{Original, PART_BYTES, Published, VideoRecord};
 
 pub(crate) use rest::keeps_unknown_fields;

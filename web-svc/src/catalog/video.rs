@@ -95,6 +95,11 @@ impl VideoRecord {
         key(&format!("v/{id}/0/original-{part:06}"))
     }
 
+    /// The key of the bytes of an unfinished original that do not fill a part yet, as one attempt to send them left them.
+    pub fn original_tail(id: VideoId, token: u64) -> BlobKey {
+        key(&format!("v/{id}/0/tail-{token:06}"))
+    }
+
     /// The key of a file of a rendition: an init segment, a segment.
     ///
     /// `None` where a name does not fit the grammar of keys, as only a request's path can bring about.

@@ -42,6 +42,11 @@ impl RecordKey {
         Self(format!("job/{id}/{generation}/{name}"))
     }
 
+    /// An upload that goes on over several requests; its id is that of the video that it becomes.
+    pub fn upload(id: VideoId) -> Self {
+        Self(format!("upload/{id}"))
+    }
+
     /// Blobs to delete.
     pub fn trash(id: VideoId, generation: Generation) -> Self {
         Self(format!("trash/{id}/{generation}"))

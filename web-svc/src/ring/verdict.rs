@@ -55,9 +55,11 @@ impl Refusal {
             | ProblemType::MethodNotAllowed
             | ProblemType::Conflict
             | ProblemType::PreconditionFailed
+            | ProblemType::UnsupportedVersion
             | ProblemType::TooLarge
             | ProblemType::UnsupportedMediaType
             | ProblemType::ContentMismatch
+            | ProblemType::ChecksumMismatch
             | ProblemType::NotAVideo
             | ProblemType::Unprocessable
             | ProblemType::Infeasible

@@ -39,12 +39,18 @@ pub(super) async fn delete(
     Path(id): Path<VideoId>,
     precondition: Precondition,
 ) -> Result<StatusCode, ApiError> {
+    delete_video(&app, id, &precondition).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Deletes a video whose upload has ended, with everything that belongs to it.
+pub(super) async fn delete_video(app: &App, id: VideoId, precondition: &Precondition) -> Result<(), ApiError> {
     let mut tries = 0;
     let generation = loop {
-        let video = find_received(&app, id).await?;
+        let video = find_received(app, id).await?;
         precondition.check(video.revision)?;
         let mut change = Change::new().delete(RecordKey::video(id), Expect::At(video.revision));
-        for trash in trash_of(&app, &video.value).await? {
+        for trash in trash_of(app, &video.value).await? {
             change = change.put(RecordKey::trash(id, trash.generation), Expect::Anything, &trash)?;
         }
         match app.journal.commit(change).await {
@@ -54,8 +60,7 @@ pub(super) async fn delete(
             Err(error) => return Err(error.into()),
         }
     };
-    app.delete_jobs(id, generation).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(app.delete_jobs(id, generation).await?)
 }
 
 async fn trash_of(app: &App, video: &VideoRecord) -> Result<Vec<TrashRecord>, ApiError> {

@@ -8,6 +8,7 @@ mod list;
 mod media;
 mod page;
 mod tag;
+mod uploads;
 mod videos;
 
 use axum::Router;
@@ -34,7 +35,7 @@ pub fn router(
     let document = assemble(document, [admin_document, service_document]);
     let admin = secret::require_signature(admin, admin_secret);
     let router = open.merge(admin).merge(service).merge(document::docs(document)).fallback(page::page);
-    layers::layers(router, "web-svc")
+    uploads::with_method_override(layers::layers(router, "web-svc"))
 }
 
 /// A worker has nothing to offer but its health.
@@ -61,6 +62,7 @@ fn open_routes() -> OpenApiRouter<App> {
         "http://127.0.0.1:8080",
         &[
             ("videos", "The catalog."),
+            ("uploads", "Resumable uploads after the tus protocol, version 1.0.0 (https://tus.io)."),
             ("media", "Manifests, segments and pictures for players."),
             ("cluster", "Storage nodes, the rebalance and jobs, for operators."),
         ],
@@ -80,6 +82,7 @@ fn open_routes() -> OpenApiRouter<App> {
         .routes(routes!(media::storyboard))
         .routes(routes!(media::storyboard_sprite))
         .routes(routes!(media::file))
+        .merge(uploads::routes())
 }
 
 fn admin_routes() -> OpenApiRouter<App> {

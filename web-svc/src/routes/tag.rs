@@ -35,6 +35,9 @@ impl IntoResponse for Tagged {
 pub(super) struct Precondition(Option<IfMatch>);
 
 impl Precondition {
+    /// Of a request that may change any state.
+    pub(super) const NONE: Self = Self(None);
+
     /// Lets the change go on where the record is in a state that it is meant for.
     pub(super) fn check(&self, revision: Revision) -> Result<(), ApiError> {
         match &self.0 {

@@ -85,7 +85,7 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
         ring: ring.clone(),
         pipeline: pipeline(config, threads).await?,
         sources: sources.clone(),
-        uploads: Uploads::default(),
+        uploads: Uploads::new(config.upload_expiry_hours),
         membership: metadata.membership.clone(),
         process_id: process.to_string().into(),
         work_dir: Arc::new(dirs::fresh_work_dir(&config.data_dir)?),

@@ -13,9 +13,17 @@ use crate::{
     journal::{Change, Expect, RecordKey, Revision},
 };
 
-/// Creates the record of a video whose bytes are arriving.
+/// Creates the record of a video whose bytes are arriving in this process.
 pub(super) async fn begin(app: &App, id: VideoId, file_name: &str) -> Result<(VideoRecord, Revision), UploadError> {
-    let record = VideoRecord {
+    let record = VideoRecord { uploader: Some(app.process_id.to_string()), ..uploading(id, file_name) };
+    let change = Change::new().put(RecordKey::video(id), Expect::Absent, &record)?;
+    let revision = app.journal.commit(change).await?;
+    Ok((record, revision))
+}
+
+/// The record of a video whose bytes are arriving, in whichever process.
+pub(super) fn uploading(id: VideoId, file_name: &str) -> VideoRecord {
+    VideoRecord {
         v: 1,
         id,
         title: title_of_file(file_name).into_string(),
@@ -27,10 +35,7 @@ pub(super) async fn begin(app: &App, id: VideoId, file_name: &str) -> Result<(Vi
         original: Original { len_bytes: 0, file_name: file_name.chars().take(255).collect() },
         generation: Generation::new(0),
         published: None,
-        uploader: Some(app.process_id.to_string()),
+        uploader: None,
         rest: Rest::new(),
-    };
-    let change = Change::new().put(RecordKey::video(id), Expect::Absent, &record)?;
-    let revision = app.journal.commit(change).await?;
-    Ok((record, revision))
+    }
 }

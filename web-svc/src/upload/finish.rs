@@ -27,7 +27,18 @@ pub(super) struct Details {
     pub(super) visibility: Option<Visibility>,
 }
 
-/// Probes a received original and queues its transcode.
+impl Details {
+    /// Puts them into the video's record.
+    pub(super) fn apply(self, record: &mut VideoRecord) {
+        if let Some(title) = self.title {
+            record.title = title.into_string();
+        }
+        record.description = self.description.unwrap_or_default();
+        record.visibility = self.visibility.unwrap_or_default();
+    }
+}
+
+/// Sets what the sender said, probes a received original and queues its transcode.
 pub(super) async fn finish(
     app: &App,
     mut record: VideoRecord,
@@ -35,12 +46,18 @@ pub(super) async fn finish(
     len_bytes: u64,
     details: Details,
 ) -> Result<VideoRecord, UploadError> {
+    details.apply(&mut record);
+    queue(app, record, revision, len_bytes).await
+}
+
+/// Probes a received original and queues its transcode.
+pub(super) async fn queue(
+    app: &App,
+    mut record: VideoRecord,
+    revision: Revision,
+    len_bytes: u64,
+) -> Result<VideoRecord, UploadError> {
     record.original.len_bytes = len_bytes;
-    if let Some(title) = details.title {
-        record.title = title.into_string();
-    }
-    record.description = details.description.unwrap_or_default();
-    record.visibility = details.visibility.unwrap_or_default();
     let source = app.sources.open(record.id, len_bytes);
     let cancel = CancellationToken::new();
     let _cancel_on_drop = cancel.clone().drop_guard();

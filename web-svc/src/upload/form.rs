@@ -106,7 +106,8 @@ async fn text(mut field: Field<'_>) -> Result<String, UploadError> {
     String::from_utf8(bytes).map_err(|_| UploadError::Form("A text field is not UTF-8.".into()))
 }
 
-fn visibility(text: &str) -> Result<Visibility, UploadError> {
+/// Reads the word for a visibility.
+pub(super) fn visibility(text: &str) -> Result<Visibility, UploadError> {
     serde_json::from_value(text.trim().into())
         .map_err(|_| UploadError::Form("visibility is one of public, unlisted and private.".into()))
 }

@@ -6,14 +6,17 @@ mod finish;
 mod form;
 mod receive;
 pub mod refuse;
+pub mod tus;
 
 use std::{
     collections::HashSet,
     sync::{Arc, Mutex, PoisonError},
 };
 
+use jiff::SignedDuration;
 use thiserror::Error;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
+use tokio_util::task::TaskTracker;
 use triton_api::{ProblemType, VideoId};
 use triton_kit::ApiError;
 
@@ -22,6 +25,9 @@ pub use finish::{create_generation, discard};
 pub use form::upload_form;
 
 use crate::{catalog::TitleError, journal::JournalError, pipeline::PipelineError, ring::RingError, store::StoreError};
+
+/// Chunks at once that wait in a file of up to 1 GiB until their checksum is known.
+const CHECKED_CHUNKS_MAX: usize = 8;
 
 /// Why an upload did not become a video.
 #[derive(Debug, Error)]
@@ -89,13 +95,37 @@ impl From<UploadError> for ApiError {
 ///
 /// A video in the state `uploading` whose uploader is this process and which is not in here was dropped half way: the
 /// janitor removes it.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Uploads {
     active: Arc<Mutex<HashSet<VideoId>>>,
     ended: Arc<Notify>,
+    /// How long an unfinished resumable upload stays after its last byte.
+    expiry: SignedDuration,
+    /// Room for chunks that wait in a file until their checksum is known.
+    checked_chunks: Arc<Semaphore>,
+    /// What goes on where a client breaks off: keeping what arrived, examining what is whole.
+    tasks: TaskTracker,
 }
 
 impl Uploads {
+    /// No upload yet; resumable ones stay so long after their last byte.
+    pub fn new(expiry_hours: u32) -> Self {
+        Self {
+            active: Arc::default(),
+            ended: Arc::default(),
+            expiry: SignedDuration::from_hours(i64::from(expiry_hours)),
+            checked_chunks: Arc::new(Semaphore::new(CHECKED_CHUNKS_MAX)),
+            tasks: TaskTracker::new(),
+        }
+    }
+
+    /// Waits until the work on uploads has ended that does not depend on a client; to be called when no request is served
+    /// any more.
+    pub async fn settle(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
     fn begin(&self, id: VideoId) -> ActiveUpload {
         self.table().insert(id);
         ActiveUpload { uploads: self.clone(), id }

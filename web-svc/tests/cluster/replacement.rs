@@ -34,7 +34,7 @@ async fn a_node_that_stays_away_is_replaced_and_returns_without_what_was_deleted
     nodes[3].kill();
     until(&web, gone, NodeState::Down).await;
     assert_eq!(content.misplaced(&web).await, Vec::<String>::new());
-    assert_eq!(web.cluster.overview(Vec::new()).await.unwrap().partitions_degraded, 0);
+    assert_eq!(web.cluster.overview().await.unwrap().partitions_degraded, 0);
 
     let deleted: Vec<_> = content.blobs.keys().take(30).cloned().collect();
     for key in &deleted {
@@ -65,7 +65,7 @@ async fn a_restarted_web_side_takes_back_what_the_one_before_replaced() {
     until(&web, gone, NodeState::Down).await;
     web.crash().await;
     let web = Web::start(&dir, impatient(), &[]).await;
-    let told = web.cluster.overview(Vec::new()).await.unwrap().replacements;
+    let told = web.cluster.overview().await.unwrap().replacements;
     assert!(told.len() == 1 && told[0].contains("taken back when it answers"), "{told:?}");
     nodes[0].restart().await;
     until(&web, gone, NodeState::Active).await;

@@ -47,13 +47,12 @@ export class Upload {
     this.error = null;
     this.sentBytes = 0;
     this.#samples = [{ at_ms: performance.now(), bytes: 0 }];
-    const sentTitle = this.title.trim();
-    this.#request = uploadVideo(this.file, sentTitle, (bytes) => this.#onSent(bytes));
+    this.#request = uploadVideo(this.file, this.title.trim(), (bytes) => this.#onSent(bytes));
     try {
       this.video = await this.#request.done;
       this.stage = 'received';
       this.sentBytes = this.file.size;
-      if (this.title.trim() !== sentTitle) await this.rename();
+      await this.rename();
       this.#follow(this.video.id);
     } catch (error) {
       this.stage = isAborted(error) ? 'cancelled' : 'refused';
@@ -63,7 +62,7 @@ export class Upload {
     }
   }
 
-  /** Tells the server a title that was edited after the file had been sent. */
+  /** Tells the server a title that is another than the one the upload began with. */
   async rename(): Promise<void> {
     const title = this.title.trim();
     if (!this.video || !title || title === this.video.title) return;
@@ -85,6 +84,8 @@ export class Upload {
   }
 
   #onSent(bytes: number): void {
+    // An upload that goes on after a break starts again from what the server has: that says nothing about the rate.
+    if (this.sentBytes === 0 || bytes < this.sentBytes) this.#samples = [];
     this.sentBytes = bytes;
     this.#samples = addSample(this.#samples, { at_ms: performance.now(), bytes });
     this.bytesPerSecond = rateOf(this.#samples);

@@ -1,11 +1,11 @@
 /** What the page says when there is little or something wrong to show. */
 
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
-import { Session } from './session.mjs';
+import { fromEnvironment, Session } from './session.mjs';
 
 /** @type {Session} */
 let session;
@@ -55,6 +55,46 @@ test('an upload that is cancelled leaves nothing behind', async () => {
   const answer = await fetch(`${session.base}/api/v1/videos?q=large&limit=100`);
   const { items } = /** @type {{ items: { title: string }[] }} */ (await answer.json());
   assert.deepEqual(items.filter((video) => video.title === 'large'), []);
+});
+
+test('an upload goes on after a reload of the page when the same file is chosen again', { timeout: 120_000 }, async () => {
+  const { page } = session;
+  const file = path.join(folder, 'resumed.mp4');
+  // A real clip with a box behind it that players skip, so that there is time to reload in the middle.
+  const clip = await readFile(fromEnvironment('TRITON_CLIP'));
+  const box = Buffer.alloc(16 << 20);
+  box.writeUInt32BE(box.length);
+  box.write('free', 4);
+  const content = Buffer.concat([clip, box]);
+  await writeFile(file, content);
+  await session.visit('/upload');
+  const network = await session.context.newCDPSession(page);
+  const slow = { offline: false, latency: 0, downloadThroughput: -1, uploadThroughput: content.length / 5 };
+  await network.send('Network.emulateNetworkConditions', slow);
+  await page.getByLabel('Video files').setInputFiles(file);
+  await page.waitForFunction(() => {
+    const share = Number(document.querySelector('[role=progressbar]')?.getAttribute('aria-valuenow'));
+    return share > 60 && share < 100;
+  });
+  await page.reload();
+  await network.send('Network.emulateNetworkConditions', { ...slow, uploadThroughput: -1 });
+
+  /** @type {{ method: string, offset: number }[]} */
+  const sent = [];
+  page.on('request', (request) => {
+    if (!request.url().includes('/api/v1/uploads')) return;
+    sent.push({ method: request.method(), offset: Number(request.headers()['upload-offset'] ?? -1) });
+  });
+  await page.getByLabel('Video files').setInputFiles(file);
+  const link = page.locator('li[data-stage]').getByRole('link', { name: /Watch|Open its page/ });
+  await link.waitFor({ timeout: 60_000 });
+  const id = (await link.getAttribute('href'))?.split('/').pop() ?? '';
+  assert.deepEqual(sent.filter(({ method }) => method === 'POST'), [], 'no new upload was begun');
+  const first = sent.find(({ method }) => method === 'PATCH');
+  assert.ok((first?.offset ?? 0) > content.length / 4, `it went on at ${first?.offset} of ${content.length}`);
+  const download = await fetch(`${session.base}/api/v1/videos/${id}/download`);
+  assert.ok(content.equals(new Uint8Array(await download.arrayBuffer())), 'the original is the file');
+  await session.forget(id);
 });
 
 test('a search without results, an unknown page and an unknown video each offer a way on', async () => {

@@ -1,0 +1,72 @@
+//! Appending bytes to a claimed upload.
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+
+use super::{TusError, claim::Claim};
+use crate::{
+    catalog::{PART_BYTES, UploadKind},
+    upload::receive::{Receiver, unless_silent},
+};
+
+/// Appends the bytes; commits after each part that is durable, and at the end, however it comes.
+pub(super) async fn append<S>(mut claim: Claim, bytes: S) -> Result<(), TusError>
+where
+    S: Stream<Item = Result<Bytes, TusError>> + Unpin + Send,
+{
+    claim.drop_strays().await?;
+    let tail = claim.read_tail().await?;
+    let record = &claim.record;
+    let (parts, is_video) = (record.offset_bytes / PART_BYTES, record.kind != UploadKind::Partial);
+    let mut receiver = Receiver::resume(claim.app.ring.clone(), record.id, record.len_bytes, parts, &tail, is_video);
+    drop(tail);
+    match pump(&mut claim, &mut receiver, bytes).await {
+        // Somebody else has the upload now, or it is no video: there is nothing to keep.
+        Err(error) if matches!(error, TusError::Superseded) || error.refusal().is_some() => Err(error),
+        pumped => keep(&mut claim, receiver).await.and(pumped),
+    }
+}
+
+async fn pump<S>(claim: &mut Claim, receiver: &mut Receiver, mut bytes: S) -> Result<(), TusError>
+where
+    S: Stream<Item = Result<Bytes, TusError>> + Unpin + Send,
+{
+    let (stop, len_bytes) = (claim.app.shutdown.clone(), claim.record.len_bytes);
+    loop {
+        // Cancel safe: a token, a part that stays on its way, and a stream.
+        let arrived = tokio::select! {
+            biased;
+            () = stop.cancelled() => return Err(TusError::Stopping),
+            landed = receiver.landed() => {
+                landed?;
+                claim.advance(receiver.durable_parts()).await?;
+                continue;
+            }
+            arrived = unless_silent(bytes.next()) => arrived?,
+        };
+        let Some(chunk) = arrived.transpose()? else { return Ok(()) };
+        if receiver.received_bytes() + chunk.len() as u64 > len_bytes {
+            return Err(TusError::BeyondLength { len_bytes });
+        }
+        receiver.push(chunk).await?;
+        claim.advance(receiver.durable_parts()).await?;
+    }
+}
+
+/// Makes durable what has arrived, and commits it.
+async fn keep(claim: &mut Claim, mut receiver: Receiver) -> Result<(), TusError> {
+    let is_whole = receiver.received_bytes() == claim.record.len_bytes;
+    let sent = if is_whole { receiver.send_rest().await } else { Ok(()) };
+    if let Err(error) = sent {
+        // Where it is no video nothing is kept; otherwise what is durable.
+        let error = TusError::from(error);
+        return if error.refusal().is_some() { Err(error) } else { claim.release().await.and(Err(error)) };
+    }
+    let settled = receiver.settle().await.map_err(TusError::from);
+    claim.note(receiver.durable_parts());
+    let kept = match settled {
+        Ok(()) if receiver.received_bytes() > claim.record.offset_bytes => claim.keep_tail(receiver.into_rest()).await,
+        settled => settled,
+    };
+    claim.release().await.and(kept)
+}
