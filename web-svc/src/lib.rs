@@ -6,6 +6,7 @@ pub mod cluster;
 pub mod config;
 pub mod janitor;
 pub mod journal;
+mod moving;
 mod original;
 pub mod pipeline;
 mod problem;

@@ -2,6 +2,7 @@
 
 mod jobs;
 mod projection;
+mod snapshot;
 mod transaction;
 mod videos;
 
@@ -16,6 +17,8 @@ use thiserror::Error;
 use tokio::sync::broadcast;
 
 pub use jobs::JobRow;
+pub(crate) use projection::check as check_record;
+pub use snapshot::Snapshot;
 pub use transaction::WriteTransaction;
 pub use videos::{VideoListing, VideoPosition};
 

@@ -21,6 +21,15 @@ pub(super) async fn put(transaction: &mut Open, key: &RecordKey, json: &str) -> 
     }
 }
 
+/// Whether [`put`] will understand a record that comes from elsewhere.
+pub(crate) fn check(key: &RecordKey, json: &str) -> Result<(), StoreError> {
+    match key.kind() {
+        "video" => decode::<VideoRecord>(key, json).map(drop),
+        "job" => decode::<JobRecord>(key, json).map(drop),
+        _ => Ok(()),
+    }
+}
+
 /// Removes the derived rows of a deleted record.
 pub(super) async fn delete(transaction: &mut Open, key: &RecordKey) -> Result<(), StoreError> {
     match key.kind() {

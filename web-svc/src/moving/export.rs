@@ -1,0 +1,116 @@
+//! Reads a snapshot and sends it away line by line.
+
+use std::{io, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use futures_util::{Stream, StreamExt, TryStreamExt};
+use jiff::Timestamp;
+use thiserror::Error;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::task::AbortOnDropHandle;
+use triton_api::{
+    layout::LayoutRecord,
+    metadata::{FORMAT, MetadataHeader, Order, VERSION, Writer, is_portable},
+};
+
+use super::error::ExportError;
+use crate::{
+    app::App,
+    journal::RecordKey,
+    store::{Snapshot, StoreError},
+};
+
+/// What is sent at a time, in bytes.
+const CHUNK_BYTES: usize = 64 * 1024;
+/// Chunks that wait for a slow reader.
+const CHUNKS_WAITING: usize = 4;
+/// The longest that a reader may take none: the snapshot keeps the database's log from being folded in.
+const READER_SILENCE_MAX: Duration = Duration::from_secs(30);
+
+/// Why an export breaks off. The reader sees no last line.
+#[derive(Debug, Error)]
+enum BrokenOff {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the record {key} is not JSON")]
+    Record { key: RecordKey, source: serde_json::Error },
+    #[error("the last line has no JSON form")]
+    Trailer(#[source] serde_json::Error),
+    #[error("the reader is gone, or has read nothing for {} s", READER_SILENCE_MAX.as_secs())]
+    Reader,
+}
+
+/// The lines, which a task of its own reads; it ends with the stream.
+pub(super) async fn start(
+    app: &App,
+    turn: OwnedSemaphorePermit,
+) -> Result<impl Stream<Item = io::Result<Bytes>> + Send + 'static, ExportError> {
+    let mut snapshot = app.store.snapshot().await?;
+    let header = header(&mut snapshot).await?;
+    let (mut writer, mut first) = (Writer::default(), BytesMut::new());
+    writer.header(&header, &mut first)?;
+    let (sender, receiver) = mpsc::channel(CHUNKS_WAITING);
+    let task = AbortOnDropHandle::new(tokio::spawn(async move {
+        let sending = Sending { sender, writer, buffer: first };
+        if let Err(error) = sending.all(snapshot).await {
+            tracing::warn!(%error, "an export of the metadata broke off");
+        }
+        drop(turn);
+    }));
+    Ok(ReceiverStream::new(receiver).map(move |chunk| {
+        let _owned = &task;
+        chunk
+    }))
+}
+
+async fn header(snapshot: &mut Snapshot) -> Result<MetadataHeader, ExportError> {
+    let layout = snapshot.get::<LayoutRecord>(&RecordKey::layout()).await?.ok_or(ExportError::NoLayout)?.value;
+    let migration = snapshot.get::<serde_json::Value>(&RecordKey::migration()).await?;
+    if migration.is_some() || layout.next.is_some() {
+        return Err(ExportError::Migrating);
+    }
+    let revision = snapshot.revision().get();
+    Ok(MetadataHeader { format: FORMAT.to_owned(), v: VERSION, revision, exported_at: Timestamp::now(), layout })
+}
+
+struct Sending {
+    sender: mpsc::Sender<io::Result<Bytes>>,
+    writer: Writer,
+    buffer: BytesMut,
+}
+
+impl Sending {
+    async fn all(mut self, mut snapshot: Snapshot) -> Result<(), BrokenOff> {
+        let ended = self.records(&mut snapshot).await;
+        let Err(error) = ended else {
+            self.writer.trailer(&mut self.buffer).map_err(BrokenOff::Trailer)?;
+            return send(&self.sender, Ok(self.buffer.split().freeze())).await;
+        };
+        // Breaks the connection, so that nobody takes it for an end.
+        send(&self.sender, Err(io::Error::other("the export broke off"))).await?;
+        Err(error)
+    }
+
+    async fn records(&mut self, snapshot: &mut Snapshot) -> Result<(), BrokenOff> {
+        // Within a kind, the order of the file is that of the keys.
+        let mut kinds = snapshot.kinds().await?;
+        kinds.retain(|kind| is_portable(&format!("{kind}/")));
+        kinds.sort_by_key(|kind| Order::of(&format!("{kind}/")));
+        for kind in kinds {
+            let mut records = snapshot.records(&kind);
+            while let Some((key, json)) = records.try_next().await? {
+                let written = self.writer.record(key.as_str(), &json, &mut self.buffer);
+                written.map_err(|source| BrokenOff::Record { key, source })?;
+                if self.buffer.len() >= CHUNK_BYTES {
+                    send(&self.sender, Ok(self.buffer.split().freeze())).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn send(sender: &mpsc::Sender<io::Result<Bytes>>, chunk: io::Result<Bytes>) -> Result<(), BrokenOff> {
+    sender.send_timeout(chunk, READER_SILENCE_MAX).await.map_err(|_| BrokenOff::Reader)
+}
