@@ -114,3 +114,74 @@ impl Sending {
 async fn send(sender: &mpsc::Sender<io::Result<Bytes>>, chunk: io::Result<Bytes>) -> Result<(), BrokenOff> {
     sender.send_timeout(chunk, READER_SILENCE_MAX).await.map_err(|_| BrokenOff::Reader)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use triton_api::{
+        Generation, NodeId, VideoId,
+        layout::{LayoutNode, NodeState},
+    };
+
+    use super::*;
+    use crate::{
+        journal::{Change, Expect, Journal, SqliteJournal},
+        store::Store,
+    };
+
+    fn layout() -> LayoutRecord {
+        let node = LayoutNode {
+            id: NodeId::generate(),
+            url: "http://127.0.0.1:8090".parse().unwrap(),
+            zone: "default".to_owned(),
+            weight: 100,
+            state: NodeState::Active,
+        };
+        LayoutRecord { current: triton_placement::layout::first(vec![node], 3).unwrap(), next: None }
+    }
+
+    async fn house() -> (tempfile::TempDir, Store, SqliteJournal) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("catalog.db")).await.unwrap();
+        let journal = SqliteJournal::new(store.clone());
+        let change = Change::new().put(RecordKey::layout(), Expect::Absent, &layout()).unwrap();
+        let change = change.put(RecordKey::worker("a"), Expect::Absent, &json!({})).unwrap();
+        journal.commit(change).await.unwrap();
+        (dir, store, journal)
+    }
+
+    async fn put(journal: &SqliteJournal, key: RecordKey) {
+        journal.commit(Change::new().put(key, Expect::Absent, &json!({"v": 1})).unwrap()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_migration_is_not_exported() {
+        let (_dir, store, journal) = house().await;
+        let mut before = store.snapshot().await.unwrap();
+        put(&journal, RecordKey::migration()).await;
+        let refused = header(&mut store.snapshot().await.unwrap()).await;
+        assert!(matches!(refused, Err(ExportError::Migrating)), "{refused:?}");
+        assert_eq!(header(&mut before).await.unwrap().revision, 1, "this one was taken before");
+    }
+
+    #[tokio::test]
+    async fn what_is_written_meanwhile_is_not_in_it_and_nodes_and_processes_stay() {
+        let (_dir, store, journal) = house().await;
+        let id = VideoId::generate();
+        let keys = [1, 2].map(|number| RecordKey::plan(id, Generation::new(number)));
+        let trash = RecordKey::trash(id, Generation::new(1));
+        put(&journal, trash.clone()).await;
+        put(&journal, keys[0].clone()).await;
+        let snapshot = store.snapshot().await.unwrap();
+        put(&journal, keys[1].clone()).await;
+
+        let (sender, mut chunks) = mpsc::channel(CHUNKS_WAITING);
+        let sending = Sending { sender, writer: Writer::default(), buffer: BytesMut::new() };
+        sending.all(snapshot).await.unwrap();
+        let text = String::from_utf8(chunks.recv().await.unwrap().unwrap().to_vec()).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 3, "{text}");
+        assert!(lines[0].contains(keys[0].as_str()) && lines[1].contains(trash.as_str()), "{text}");
+        assert!(lines[2].contains("\"records\":2"), "{text}");
+    }
+}

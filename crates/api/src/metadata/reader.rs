@@ -62,6 +62,7 @@ impl<R: AsyncBufRead + Unpin + Send> Reader<R> {
         match reader.read_line().await {
             Ok(true) => {}
             Err(error @ MetadataFileError::Read(_)) => return Err(error),
+            Ok(false) if reader.begins_like_ours() => return Err(MetadataFileError::Cut { records: 0 }),
             Ok(false) | Err(_) => return Err(MetadataFileError::Foreign),
         }
         let preamble = serde_json::from_slice::<Preamble<'_>>(&reader.line);
@@ -114,6 +115,10 @@ impl<R: AsyncBufRead + Unpin + Send> Reader<R> {
     /// The last line, once it has been read and found true.
     pub fn trailer(&self) -> Option<&MetadataTrailer> {
         self.trailer.as_ref()
+    }
+
+    fn begins_like_ours(&self) -> bool {
+        self.line.starts_with(format!("{{\"format\":\"{FORMAT}\"").as_bytes())
     }
 
     fn note(&mut self, record: &MetadataRecord) -> Result<(), MetadataFileError> {
@@ -219,10 +224,9 @@ mod tests {
         let whole = file(&RECORDS);
         for end in 0..whole.len() {
             let error = read(&whole[..end]).await.unwrap_err();
-            let first_line = whole.find('\n').unwrap();
             let right = match error {
-                MetadataFileError::Foreign => end <= first_line,
-                MetadataFileError::Cut { records } => end > first_line && records <= 3,
+                MetadataFileError::Foreign => end < "{\"format\":\"\"".len() + FORMAT.len(),
+                MetadataFileError::Cut { records } => records <= 3,
                 _ => false,
             };
             assert!(right, "{end}: {error}");
