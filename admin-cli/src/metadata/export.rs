@@ -54,10 +54,11 @@ async fn receive(
 ) -> Result<MetadataTrailer, Failure> {
     let lines = session.client.export_metadata().await?.map_err(io::Error::other);
     let bar = super::spinner("Exporting");
-    let (_, mut reader) = Reader::open(BufReader::new(StreamReader::new(lines))).await.map_err(unusable)?;
+    let (_, mut reader) =
+        Reader::open(BufReader::new(StreamReader::new(lines))).await.map_err(|error| unusable(&error))?;
     out.write_all(reader.line()).await.map_err(&unwritable)?;
     loop {
-        let more = reader.next().await.map_err(unusable)?.is_some();
+        let more = reader.next().await.map_err(|error| unusable(&error))?.is_some();
         out.write_all(reader.line()).await.map_err(&unwritable)?;
         bar.set_position(reader.records());
         if !more {
@@ -66,9 +67,9 @@ async fn receive(
     }
     bar.finish_and_clear();
     out.flush().await.map_err(&unwritable)?;
-    reader.trailer().cloned().ok_or_else(|| unusable(MetadataFileError::Cut { records: reader.records() }))
+    reader.trailer().cloned().ok_or_else(|| unusable(&MetadataFileError::Cut { records: reader.records() }))
 }
 
-fn unusable(error: MetadataFileError) -> Failure {
+fn unusable(error: &MetadataFileError) -> Failure {
     Failure::Failed(format!("The server's export is no good. {error}"))
 }

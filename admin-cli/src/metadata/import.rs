@@ -64,17 +64,14 @@ fn bar(bytes: u64) -> ProgressBar {
 }
 
 fn render(report: &MetadataImport) -> String {
-    let MetadataImport { imported, skipped, nodes_added } = report;
-    let mut text = format!("Imported {imported} records");
-    if *skipped > 0 {
-        text.push_str(&format!("; {skipped} were here already"));
+    let MetadataImport { imported, skipped, nodes_added } = *report;
+    let present = if skipped > 0 { format!("; {skipped} were here already") } else { String::new() };
+    let counted = format!("Imported {imported} records{present}.");
+    if nodes_added == 0 {
+        return counted;
     }
-    text.push('.');
-    if *nodes_added > 0 {
-        text.push_str(&format!(
-            "\n{nodes_added} storage nodes came along. Everything plays from them at once, and moves to the nodes here by \
-             itself; when `tritonctl node list` shows 0 blobs for one of them, `tritonctl node remove` takes it out."
-        ));
-    }
-    text
+    format!(
+        "{counted}\nStorage nodes that came along: {nodes_added}. Everything plays from them at once, and moves to the nodes \
+         here by itself. When `tritonctl node list` shows 0 blobs for one of them, `tritonctl node remove` takes it out."
+    )
 }

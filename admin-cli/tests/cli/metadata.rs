@@ -63,7 +63,7 @@ async fn import_checks_the_file_before_it_sends_anything() {
     let arguments = ["metadata", "import", file, "--node", "http://10.0.0.1:8090", "--node", "http://10.0.0.2:8090"];
     let imported = run(&server.url, &arguments).await;
     assert_eq!(imported.code, 0, "{}", imported.stderr);
-    assert!(imported.stdout.contains("Imported 1 records") && imported.stdout.contains("2 storage nodes"));
+    assert!(imported.stdout.contains("Imported 1 records") && imported.stdout.contains("came along: 2."));
     let seen = server.seen().remove(0);
     let query = "nodes=http%3A%2F%2F10.0.0.1%3A8090%2Chttp%3A%2F%2F10.0.0.2%3A8090&without_nodes=false";
     assert_eq!(seen.line, format!("{IMPORT}?{query}"));

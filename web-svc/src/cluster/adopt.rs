@@ -93,10 +93,8 @@ impl Cluster {
     }
 
     async fn expect_at(&self, node: &LayoutNode) -> Result<NodeInfo, ClusterError> {
-        let advice = format!(
-            "Start it (`storage-svc --listen ADDR DIR`), and name where it answers now, with `--node URL`; or leave the \
-             content of the exported installation out, with `--without-nodes`."
-        );
+        let advice = "Start it (`storage-svc --listen ADDR DIR`), and name where it answers now, with `--node URL`; or leave \
+                      the content of the exported installation out, with `--without-nodes`.";
         match self.who_is_at(&node.url).await {
             Ok(info) if info.id == node.id => Ok(info),
             Ok(info) => Err(ClusterError::Invalid(format!(
