@@ -8,6 +8,7 @@ pub mod janitor;
 pub mod journal;
 mod lead;
 pub mod membership;
+mod moving;
 mod original;
 pub mod pipeline;
 mod problem;

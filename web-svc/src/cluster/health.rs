@@ -58,15 +58,11 @@ impl NodeStatus {
         let turned = self.began.is_none() || answered != (self.misses == Some(0));
         let (since, began) =
             if turned { (Some(Timestamp::now()), Some(Instant::now())) } else { (self.since, self.began) };
-        match answer {
-            Some(info) => {
-                Self { misses: Some(0), answers: self.answers.saturating_add(1), since, began, info: Some(info) }
-            }
-            None => {
-                let misses = Some(self.misses.unwrap_or(0).saturating_add(1));
-                Self { misses, answers: 0, since, began, info: self.info }
-            }
+        if answered {
+            return Self { misses: Some(0), answers: self.answers.saturating_add(1), since, began, info: answer };
         }
+        let misses = Some(self.misses.unwrap_or(0).saturating_add(1));
+        Self { misses, answers: 0, since, began, info: self.info }
     }
 }
 

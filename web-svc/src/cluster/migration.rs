@@ -202,7 +202,8 @@ pub fn relocated(record: &LayoutRecord, addresses: &[(NodeId, triton_api::NodeUr
     Some(record)
 }
 
-fn sealed(layout: Layout, epoch: Epoch) -> Layout {
+/// The layout under another epoch, with the digest that goes with it.
+pub(super) fn sealed(layout: Layout, epoch: Epoch) -> Layout {
     let mut layout = Layout { epoch, ..layout };
     layout.digest = triton_placement::digest(&layout);
     layout

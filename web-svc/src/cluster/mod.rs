@@ -12,6 +12,7 @@
 //! 3. readers find everything on the former holders until a grace time after the commit;
 //! 4. nothing is deleted but by a release, before which a node asks every holder for the same hash.
 
+mod adopt;
 mod announce;
 pub mod census;
 pub mod control;

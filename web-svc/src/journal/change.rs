@@ -77,6 +77,11 @@ impl RecordKey {
         Self("cluster/replacements".to_owned())
     }
 
+    /// How far an import of metadata has come.
+    pub fn metadata_import() -> Self {
+        Self("cluster/import".to_owned())
+    }
+
     /// A key read back from a store.
     pub(crate) fn from_stored(text: String) -> Self {
         Self(text)

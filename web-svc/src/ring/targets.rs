@@ -66,7 +66,7 @@ impl ReadTargets {
         let ids = |layout: &triton_api::layout::Layout| layout.holders(partition).map(|n| n.id).collect::<Vec<_>>();
         let current = ids(&record.current);
         let next = record.next.as_ref().map_or_else(|| current.clone(), ids);
-        let (mut nodes, mut given_up, mut strangers) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut nodes, mut given_up, mut strangers, mut leaving) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for node in record.nodes() {
             let home = match (next.contains(&node.id), current.contains(&node.id)) {
                 (true, true) => Home::Settled,
@@ -77,12 +77,16 @@ impl ReadTargets {
             match (node.state, home) {
                 (NodeState::Down, Home::Stranger) => {}
                 (NodeState::Down, _) => given_up.push(node.id),
-                (_, Home::Stranger) => strangers.push(node.id),
+                // It takes nothing new, and is here because of what it may have: it came with another installation's content,
+                // say. However many they are, each may have the only copy.
+                (NodeState::Draining, Home::Stranger) => leaving.push((node.id, Home::Stranger)),
+                (NodeState::Active, Home::Stranger) => strangers.push(node.id),
                 (_, home) => nodes.push((node.id, home)),
             }
         }
         nodes.sort_by_key(|(_, home)| *home);
         strangers.sort_by_key(|id| Reverse(affinity(*id, partition)));
+        nodes.extend(leaving);
         nodes.extend(strangers.into_iter().take(strangers_max).map(|id| (id, Home::Stranger)));
         Self { nodes, given_up }
     }
@@ -171,6 +175,17 @@ mod tests {
         let read = ReadTargets::of(&record, PartitionId::new(0), 4);
         let strangers: Vec<_> = read.nodes.iter().filter(|(_, h)| *h == Home::Stranger).map(|(id, _)| *id).collect();
         assert_eq!(strangers, spares[..4]);
+    }
+
+    #[test]
+    fn every_node_that_leaves_is_asked_however_many_strangers_there_are() {
+        let mut states = [NodeState::Active; 40];
+        states[20..].fill(NodeState::Draining);
+        let record = LayoutRecord::settled(layout(1, &states, &[0, 1, 2]));
+        let read = ReadTargets::of(&record, PartitionId::new(0), 4);
+        let asked: Vec<_> = read.nodes.iter().map(|(id, _)| *id).collect();
+        assert!((20..40).all(|at| asked.contains(&id(at))), "{asked:?}");
+        assert_eq!(asked.len(), 3 + 20 + 4);
     }
 
     #[test]

@@ -20,6 +20,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     app::App,
     cluster::{self, Cluster},
+    moving,
 };
 
 /// The whole service.
@@ -30,7 +31,11 @@ pub fn router(
     admin_secret: Option<ClusterSecret>,
 ) -> Router {
     let (open, document) = open_routes().with_state(app.clone()).split_for_parts();
-    let (admin, admin_document) = admin_routes().with_state(app).merge(cluster.routes()).split_for_parts();
+    let (admin, admin_document) = admin_routes()
+        .with_state(app.clone())
+        .merge(cluster.routes())
+        .merge(moving::routes(app, cluster.clone()))
+        .split_for_parts();
     let (service, service_document) = health::routes::<()>(readiness).split_for_parts();
     let document = assemble(document, [admin_document, service_document]);
     let admin = secret::require_signature(admin, admin_secret);
@@ -47,7 +52,10 @@ pub fn worker_router(readiness: health::Readiness) -> Router {
 /// The document alone.
 pub fn openapi() -> OpenApi {
     let service = health::routes::<()>(health::Readiness::new(|| async { Ok(()) })).into_openapi();
-    assemble(open_routes().into_openapi(), [admin_routes().into_openapi(), cluster::document(), service])
+    assemble(
+        open_routes().into_openapi(),
+        [admin_routes().into_openapi(), cluster::document(), moving::document(), service],
+    )
 }
 
 fn assemble<const N: usize>(document: OpenApi, others: [OpenApi; N]) -> OpenApi {

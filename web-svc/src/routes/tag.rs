@@ -1,4 +1,4 @@
-//! ETag and If-Match (RFC 9110): who edits a video says which state of it they saw.
+//! `ETag` and `If-Match` (RFC 9110): who edits a video says which state of it they saw.
 
 use axum::{
     extract::FromRequestParts,

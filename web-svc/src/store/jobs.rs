@@ -26,7 +26,7 @@ impl Store {
     /// The jobs that may be leased at `now`, first things first.
     pub async fn runnable_jobs(&self, now: Timestamp, limit: u32) -> Result<Vec<JobRow>, StoreError> {
         let query = sqlx::query(RUNNABLE).bind(now.as_millisecond()).bind(limit);
-        Ok(rows(query.fetch_all(&self.readers).await.during("looking for work")?))
+        Ok(rows(&query.fetch_all(&self.readers).await.during("looking for work")?))
     }
 
     /// All jobs of one generation of a video.
@@ -36,7 +36,7 @@ impl Store {
              WHERE j.video_id = ? AND j.generation = ? ORDER BY j.id",
         );
         let query = query.bind(video.to_string()).bind(i64::from(generation.get()));
-        Ok(rows(query.fetch_all(&self.readers).await.during("listing a video's jobs")?))
+        Ok(rows(&query.fetch_all(&self.readers).await.during("listing a video's jobs")?))
     }
 
     /// A page of all jobs in the order of their ids, beginning after `after`.
@@ -46,7 +46,7 @@ impl Store {
              WHERE j.id > ? AND j.state <> ? ORDER BY j.id LIMIT ?",
         );
         let query = query.bind(after.unwrap_or_default().to_owned()).bind(NOT_UNDERSTOOD).bind(limit);
-        Ok(rows(query.fetch_all(&self.readers).await.during("listing jobs")?))
+        Ok(rows(&query.fetch_all(&self.readers).await.during("listing jobs")?))
     }
 
     /// Jobs with a lease, at most `limit`.
@@ -55,7 +55,7 @@ impl Store {
             "SELECT r.key, r.revision, r.value FROM jobs j JOIN records r ON r.key = j.record_key
              WHERE j.state = 'running' ORDER BY j.id LIMIT ?",
         );
-        Ok(rows(query.bind(limit).fetch_all(&self.readers).await.during("listing leases")?))
+        Ok(rows(&query.bind(limit).fetch_all(&self.readers).await.during("listing leases")?))
     }
 
     /// Jobs that nobody needs: finished ones of ready videos that were created before a time, and those of videos that are
@@ -84,6 +84,6 @@ impl Store {
     }
 }
 
-fn rows(rows: Vec<sqlx::sqlite::SqliteRow>) -> Vec<JobRow> {
+fn rows(rows: &[sqlx::sqlite::SqliteRow]) -> Vec<JobRow> {
     rows.iter().filter_map(understood).collect()
 }

@@ -3,6 +3,7 @@
 mod jobs;
 mod projection;
 mod replica;
+mod snapshot;
 mod transaction;
 mod videos;
 
@@ -17,7 +18,9 @@ use thiserror::Error;
 use tokio::sync::{broadcast, watch};
 
 pub use jobs::JobRow;
+pub(crate) use projection::check as check_record;
 pub use replica::IncomingRecord;
+pub use snapshot::Snapshot;
 pub use transaction::WriteTransaction;
 pub use videos::{VideoListing, VideoPosition};
 

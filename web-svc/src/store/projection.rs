@@ -57,6 +57,16 @@ pub(super) async fn catch_up(transaction: &mut Open) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Whether [`put`] will understand a record that comes from elsewhere.
+pub(crate) fn check(key: &RecordKey, json: &str) -> Result<(), StoreError> {
+    let understood = match key.kind() {
+        "video" => serde_json::from_str::<VideoRecord>(json).map(drop),
+        "job" => serde_json::from_str::<JobRecord>(json).map(drop),
+        _ => Ok(()),
+    };
+    understood.map_err(|source| StoreError::Decode { key: key.clone(), source })
+}
+
 /// Removes the derived rows of a deleted record.
 pub(super) async fn delete(transaction: &mut Open, key: &RecordKey) -> Result<(), StoreError> {
     match key.kind() {

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::{Stream, TryStreamExt};
 use http::{
     Method,
-    header::{ETAG, IF_MATCH},
+    header::{self, ETAG, IF_MATCH},
 };
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -13,6 +15,7 @@ use crate::{
     NodeId, Page, VideoId,
     cluster::{self, Cluster, NewNode, Node, NodeChange},
     job::Job,
+    metadata::{self, ImportQuery, MetadataImport},
     rebalance::{ApplyRequest, Rebalance, RebalancePlan},
     video::{self, Video, VideoPatch, VideoQuery},
 };
@@ -211,6 +214,33 @@ impl WebClient {
     /// Goes back to the committed epoch, or drops what is staged.
     pub async fn rebalance_abort(&self) -> Result<Rebalance, ClientError> {
         self.post(cluster::route::REBALANCE_ABORT).await
+    }
+
+    /// The metadata as a file: its lines, for [`crate::metadata::Reader`] to check.
+    pub async fn export_metadata(
+        &self,
+    ) -> Result<impl Stream<Item = Result<Bytes, ClientError>> + Send + Unpin + 'static, ClientError> {
+        let url = format!("{}{}", self.origin, metadata::route::METADATA);
+        // No deadline on the whole. The server breaks off what is not read.
+        let response = self.caller.send(&url, self.caller.request(Method::GET, &url)).await?;
+        Ok(response.bytes_stream().map_err(move |error| ClientError::transport(&url, &error)))
+    }
+
+    /// Sends such a file, which should be checked before, to become part of this installation.
+    pub async fn import_metadata(
+        &self,
+        query: &ImportQuery,
+        file: reqwest::Body,
+    ) -> Result<MetadataImport, ClientError> {
+        let mut pairs = url::form_urlencoded::Serializer::new(String::new());
+        if let Some(nodes) = &query.nodes {
+            pairs.append_pair("nodes", nodes);
+        }
+        pairs.append_pair("without_nodes", if query.without_nodes { "true" } else { "false" });
+        let url = format!("{}{}?{}", self.origin, metadata::route::METADATA, pairs.finish());
+        // No deadline on the whole: every record is looked at, and written.
+        let request = self.caller.request(Method::POST, &url).header(header::CONTENT_TYPE, metadata::MEDIA_TYPE);
+        self.caller.json(&url, request.body(file)).await
     }
 
     /// One page of the jobs.
