@@ -8,7 +8,7 @@ use std::{
 use serde::Deserialize;
 use tempfile::TempDir;
 
-use crate::{Process, Program, Proxy, free_port};
+use crate::{Cut, Process, Program, Proxy, free_port};
 
 /// How long a cluster may take to start on a busy machine.
 const START_DEADLINE: Duration = Duration::from_secs(60);
@@ -234,25 +234,18 @@ impl Etcd {
     ///
     /// # Panics
     /// When the cluster was started without [`EtcdOptions::proxied`].
-    pub async fn isolate(&mut self, number: usize) {
-        let id: u64 = self.status(&self.members[number]).await.unwrap().header.member_id.parse().unwrap();
-        let sender = format!("X-Server-From: {id:x}\r\n");
+    pub fn isolate(&mut self, number: usize, cut: Cut) {
+        let pid = self.members[number].process.pid();
+        let others = self.members.iter().map(|member| member.process.pid()).filter(|other| *other != pid).collect();
         for (other, member) in self.members.iter().enumerate() {
-            let proxy = member.proxy.as_ref().unwrap();
-            if other == number {
-                // All that arrives there comes from other members.
-                proxy.refuse(vec![String::new()]);
-            } else {
-                proxy.refuse(vec![sender.clone()]);
-            }
+            let barred = if other == number { Vec::clone(&others) } else { vec![pid] };
+            member.proxy.as_ref().unwrap().bar(barred, cut);
         }
     }
 
     /// Mends what [`Self::isolate`] cut.
     pub fn reconnect(&self) {
-        for proxy in self.members.iter().filter_map(|member| member.proxy.as_ref()) {
-            proxy.refuse(Vec::new());
-        }
+        self.members.iter().filter_map(|member| member.proxy.as_ref()).for_each(Proxy::admit);
     }
 
     /// Whether this member takes writes now, which needs a quorum that it can reach.

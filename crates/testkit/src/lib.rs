@@ -6,6 +6,7 @@
 mod cluster;
 mod etcd;
 pub mod media;
+mod owner;
 mod port;
 mod process;
 mod proxy;
@@ -17,7 +18,7 @@ pub use cluster::Cluster;
 pub use etcd::{Etcd, EtcdMember, EtcdOptions};
 pub use port::free_port;
 pub use process::{Process, Program};
-pub use proxy::{Fault, Proxy};
+pub use proxy::{Cut, Fault, Proxy};
 pub use storage::{StorageNode, content};
 pub use wait::eventually;
 pub use web::WebService;
