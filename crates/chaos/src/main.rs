@@ -1,3 +1,67 @@
-//! The long chaos test, against containers.
+//! The long chaos test, against containers or processes.
 
-fn main() {}
+use std::{path::PathBuf, time::Duration};
+
+use anyhow::Context as _;
+use clap::{Args, Parser, Subcommand};
+use triton_chaos::{Fleet, Plan, Processes, ProcessesOptions, run};
+
+/// Viewers, uploaders and an admin at work while a nemesis kills and cuts.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    fleet: Which,
+}
+
+#[derive(Debug, Subcommand)]
+enum Which {
+    /// Against processes of this machine, which it starts itself.
+    Processes {
+        /// One web service with SQLite instead of several with etcd.
+        #[arg(long)]
+        sqlite: bool,
+        #[command(flatten)]
+        options: Options,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Options {
+    /// How long there are disturbances, in minutes.
+    #[arg(long, default_value_t = 10.0, value_name = "MINUTES")]
+    minutes: f64,
+    /// Decides everything random; another one each time if absent.
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Where the report goes, beside the standard output.
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    match Cli::parse().fleet {
+        Which::Processes { sqlite, options } => {
+            let processes = if sqlite { ProcessesOptions::sqlite() } else { ProcessesOptions::etcd() };
+            let mut fleet = Processes::start(&processes).await?;
+            play(&mut fleet, &options, "processes of this machine").await
+        }
+    }
+}
+
+async fn play<F: Fleet>(fleet: &mut F, options: &Options, title: &str) -> anyhow::Result<()> {
+    let duration = Duration::try_from_secs_f64(options.minutes * 60.0).context("--minutes must be positive")?;
+    let outcome = run(fleet, &Plan::long(options.seed.unwrap_or_else(rand::random), duration, title)).await?;
+    show(&outcome.report);
+    if let Some(file) = &options.report {
+        std::fs::write(file, &outcome.report).with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    anyhow::ensure!(outcome.is_clean(), "promises were broken: see the report");
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "the report is what the program is for")]
+fn show(report: &str) {
+    println!("{report}");
+}
