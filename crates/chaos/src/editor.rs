@@ -1,6 +1,6 @@
 //! Editors: count up one number in one video's description, through all web services at once.
 //!
-//! Each reads the number and its ETag and writes the next number on condition of that ETag. So the number at the end is that of
+//! Each reads the number and its entity tag and writes the next number on condition of that tag. So the number at the end is that of
 //! all acknowledged edits (and perhaps some whose answer was lost); a smaller one means that an edit was overwritten.
 
 use std::time::Duration;
@@ -29,15 +29,15 @@ pub(crate) async fn edit(stage: Stage, video: VideoId, number: usize) {
 }
 
 async fn edit_once(stage: &Stage, video: VideoId, read_from: usize, write_to: usize) -> Option<()> {
-    let path = route::VIDEO.replace("{id}", &video.to_string());
-    let response = stage.http.get(format!("{}{path}", stage.origin(read_from))).send().await.ok()?;
+    let address = route::VIDEO.replace("{id}", &video.to_string());
+    let response = stage.http.get(format!("{}{address}", stage.origin(read_from))).send().await.ok()?;
     let Some(etag) = response.headers().get(header::ETAG).cloned() else {
         stage.ledger.books().edits.without_etag += u64::from(response.status().is_success());
         return None;
     };
     let seen: Video = response.json().await.ok()?;
     let patch = VideoPatch { description: Some(format!("{WORD}{}", number_in(&seen) + 1)), ..VideoPatch::default() };
-    let url = format!("{}{path}", stage.origin(write_to));
+    let url = format!("{}{address}", stage.origin(write_to));
     let sent = stage.http.patch(url).header(header::IF_MATCH, etag).json(&patch).send().await;
     count(stage, sent);
     Some(())

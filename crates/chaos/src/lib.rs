@@ -27,7 +27,7 @@ mod viewer;
 mod visit;
 
 pub use breach::Breach;
-pub use fleet::{Fleet, Processes, ProcessesOptions, Site, StorageAddress};
+pub use fleet::{Compose, Fleet, Processes, ProcessesOptions, Site, StorageAddress};
 pub use harm::{Harm, Kind, Part, Parts};
 pub use run::{Outcome, Plan, run};
 pub use schedule::{Deck, Step, schedule};

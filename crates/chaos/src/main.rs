@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
-use triton_chaos::{Fleet, Plan, Processes, ProcessesOptions, run};
+use triton_chaos::{Compose, Fleet, Plan, Processes, ProcessesOptions, run};
 
 /// Viewers, uploaders and an admin at work while a nemesis kills and cuts.
 #[derive(Debug, Parser)]
@@ -16,6 +16,17 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Which {
+    /// Against the containers of compose.yaml, which run already.
+    Compose {
+        /// The compose project.
+        #[arg(long, default_value = "tritontube", value_name = "NAME")]
+        project: String,
+        /// Replicas that the web services want.
+        #[arg(long, default_value_t = 3, value_name = "N")]
+        replicas: u8,
+        #[command(flatten)]
+        options: Options,
+    },
     /// Against processes of this machine, which it starts itself.
     Processes {
         /// One web service with SQLite instead of several with etcd.
@@ -42,6 +53,10 @@ struct Options {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     match Cli::parse().fleet {
+        Which::Compose { project, replicas, options } => {
+            let mut fleet = Compose::find(&project, replicas).await?;
+            play(&mut fleet, &options, "the containers of compose.yaml").await
+        }
         Which::Processes { sqlite, options } => {
             let processes = if sqlite { ProcessesOptions::sqlite() } else { ProcessesOptions::etcd() };
             let mut fleet = Processes::start(&processes).await?;

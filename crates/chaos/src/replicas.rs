@@ -16,7 +16,7 @@ use crate::stage::Stage;
 pub(crate) struct Replicas {
     pub(crate) epoch: u64,
     pub(crate) nodes: usize,
-    pub(crate) replicas: usize,
+    pub(crate) wanted: usize,
     pub(crate) partitions: usize,
     pub(crate) blobs: u64,
     /// Copies on nodes that the layout does not name.
@@ -56,11 +56,11 @@ struct Node {
 async fn compare(layout: &Layout, nodes: &HashMap<NodeId, Node>, found: &mut Replicas) -> Result<(), ClientError> {
     let active = layout.nodes.iter().filter(|node| node.state == NodeState::Active).count();
     (found.epoch, found.nodes) = (layout.epoch.get(), active);
-    found.replicas = usize::from(layout.replicas).min(active);
+    found.wanted = usize::from(layout.replicas).min(active);
     let partitions: BTreeSet<_> = nodes.values().flat_map(|node| node.digests.keys().copied()).collect();
     for partition in partitions {
         let holders: Vec<_> = layout.holders(partition).map(|node| node.id).collect();
-        if holders.len() != found.replicas {
+        if holders.len() != found.wanted {
             found.missing.push(format!("partition {partition} has {} holders in the layout", holders.len()));
         }
         let strangers = nodes.iter().filter(|(id, _)| !holders.contains(id));
@@ -104,8 +104,8 @@ async fn compare_blobs(
     found.blobs += all.len() as u64;
     for (key, hash) in &all {
         let with = inventories.iter().filter(|(_, inventory)| inventory.get(key) == Some(hash)).count();
-        if with < found.replicas {
-            found.missing.push(format!("{key} of partition {partition} has {with} of {} copies", found.replicas));
+        if with < found.wanted {
+            found.missing.push(format!("{key} of partition {partition} has {with} of {} copies", found.wanted));
         }
     }
     Ok(())

@@ -124,7 +124,8 @@ fn disturbances(books: &Books) -> String {
         let recovery = all.iter().filter_map(|disturbance| disturbance.recovered_after).max().unwrap_or_default();
         text += &row(&[kind.words().to_owned(), all.len().to_string(), seconds(held), seconds(recovery)]);
     }
-    text += &format!("\n{}", table(&["at (s)", "what", "held (s)", "well again after (s)"]));
+    text.push('\n');
+    text += &table(&["at (s)", "what", "held (s)", "well again after (s)"]);
     for disturbance in &books.disturbances {
         let recovered = disturbance.recovered_after.map_or_else(|| "never".to_owned(), seconds);
         text += &row(&[seconds(disturbance.at), disturbance.what.clone(), seconds(disturbance.held), recovered]);
@@ -140,7 +141,7 @@ fn cluster(books: &Books, ending: &Ending) -> String {
     text += &pair("epochs seen committed", books.epochs.len());
     text += &pair("layouts seen on nodes", books.layouts_seen);
     text += &pair("active nodes", replicas.nodes);
-    text += &pair("replicas (R)", replicas.replicas);
+    text += &pair("replicas (R)", replicas.wanted);
     text += &pair("partitions with content", replicas.partitions);
     text += &pair("blobs, each with R equal copies unless said otherwise above", replicas.blobs);
     text += &pair("copies on nodes that hold them no more", replicas.surplus);
@@ -171,7 +172,7 @@ fn row(cells: &[String]) -> String {
     format!("| {} |\n", cells.join(" | "))
 }
 
-fn pair(what: &str, count: impl ToString) -> String {
+fn pair(what: &str, count: impl std::fmt::Display) -> String {
     row(&[what.to_owned(), count.to_string()])
 }
 

@@ -5,6 +5,7 @@
 
 mod cluster;
 mod etcd;
+mod gateway;
 pub mod media;
 mod owner;
 mod port;
@@ -16,6 +17,7 @@ mod web;
 
 pub use cluster::Cluster;
 pub use etcd::{Etcd, EtcdMember, EtcdOptions};
+pub use gateway::{EtcdGateway, EtcdStatus};
 pub use port::free_port;
 pub use process::{Process, Program};
 pub use proxy::{Cut, Fault, Proxy};

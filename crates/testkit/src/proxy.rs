@@ -63,7 +63,7 @@ impl Barred {
 
 #[derive(Debug)]
 struct State {
-    upstream: SocketAddr,
+    upstream: watch::Sender<SocketAddr>,
     fault: watch::Sender<Fault>,
     barred: watch::Sender<Option<Barred>>,
     answer_bytes: AtomicU64,
@@ -83,7 +83,7 @@ impl Proxy {
     /// Listens on a free port of 127.0.0.1 and forwards to `upstream`, which need not be there yet.
     pub async fn start(upstream: SocketAddr) -> Self {
         let state = State {
-            upstream,
+            upstream: watch::Sender::new(upstream),
             fault: watch::Sender::new(Fault::None),
             barred: watch::Sender::new(None),
             answer_bytes: AtomicU64::new(0),
@@ -99,6 +99,11 @@ impl Proxy {
     pub fn fault(&self, fault: Fault) {
         self.state.answer_bytes.store(0, Ordering::SeqCst);
         self.state.fault.send_replace(fault);
+    }
+
+    /// Forwards new connections to another address: that of a service that came back elsewhere.
+    pub fn redirect(&self, upstream: SocketAddr) {
+        self.state.upstream.send_replace(upstream);
     }
 
     /// Cuts off some processes of this machine, open connections too: a network that is cut between two parts only.
@@ -151,7 +156,8 @@ impl Proxy {
 
 async fn serve(state: Arc<State>, client: TcpStream) {
     let Ok(address) = client.peer_addr() else { return };
-    let Ok(server) = TcpStream::connect(state.upstream).await else { return };
+    let upstream = *state.upstream.borrow();
+    let Ok(server) = TcpStream::connect(upstream).await else { return };
     let (client_read, client_write) = client.into_split();
     let (server_read, server_write) = server.into_split();
     let mut barred = state.barred.subscribe();

@@ -1,5 +1,7 @@
 //! An installation that can be harmed.
 
+mod compose;
+mod docker;
 mod processes;
 
 use std::future::Future;
@@ -8,6 +10,7 @@ use triton_api::{NodeUrl, secret::ClusterSecret};
 
 use crate::harm::{Harm, Parts};
 
+pub use compose::Compose;
 pub use processes::{Processes, ProcessesOptions};
 
 /// Where a fleet is reached.
