@@ -21,6 +21,7 @@ mod run;
 mod schedule;
 mod searcher;
 mod stage;
+mod tus;
 mod uploader;
 mod verdict;
 mod viewer;

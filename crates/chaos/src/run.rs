@@ -21,6 +21,7 @@ use crate::{
     schedule::{Deck, schedule},
     searcher::search,
     stage::Stage,
+    tus,
     uploader::Uploader,
     verdict::judge,
     viewer::view,
@@ -103,12 +104,14 @@ pub async fn run<F: Fleet>(fleet: &mut F, plan: &Plan) -> anyhow::Result<Outcome
     let (stage, parts) = (Stage::new(fleet.site())?, fleet.parts());
     say(&format!("seed {}, {} for {} s", plan.seed, plan.title, plan.duration.as_secs()));
     let clips = tokio::task::spawn_blocking(Clips::make).await.context("the clips")??;
+    let tus = tus::is_spoken(&stage).await;
     let uploader = |number: u64| Uploader {
         stage: stage.clone(),
         clips: clips.clone(),
         number,
         step: plan.uploaders as u64,
         unfinished_max: plan.unfinished_max,
+        tus,
     };
     let house = furnish(&stage, &uploader(HOUSE_VIDEOS)).await?;
     let edited = *house.first().context("no video to edit")?;

@@ -12,6 +12,7 @@ use crate::{
     ledger::Upload,
     post::{Sent, post},
     stage::Stage,
+    tus,
     visit::Visit,
 };
 
@@ -32,6 +33,8 @@ pub(crate) struct Uploader {
     pub(crate) step: u64,
     /// Videos that may be unfinished at once: transcoding should go on all the time and yet come to an end.
     pub(crate) unfinished_max: usize,
+    /// Whether every other upload goes by tus.
+    pub(crate) tus: bool,
 }
 
 impl Uploader {
@@ -60,12 +63,13 @@ impl Uploader {
     /// Sends one clip until it is acknowledged, or the play is over.
     pub(crate) async fn send_good(&self, number: u64, first_web: usize) {
         let (title, file) = (format!("upload {number}"), self.clips.good(number));
+        let how = if self.tus && (number / self.step.max(1)).is_multiple_of(2) { "tus" } else { "form" };
         for attempt in 0.. {
             let web = first_web + attempt;
-            let later = match self.attempt(web, &title, &file).await {
+            let later = match self.attempt(how, web, &title, &file).await {
                 Sent::Acknowledged(id) => {
                     self.stage.ledger.attempt("acknowledged");
-                    let (original, how) = (BlobHash::of(&file), "form");
+                    let original = BlobHash::of(&file);
                     self.stage.ledger.books().uploads.push(Upload { id, title, original, how });
                     return self.look_back(web, id).await;
                 }
@@ -88,7 +92,10 @@ impl Uploader {
         }
     }
 
-    async fn attempt(&self, web: usize, title: &str, file: &Bytes) -> Sent {
+    async fn attempt(&self, how: &str, web: usize, title: &str, file: &Bytes) -> Sent {
+        if how == "tus" {
+            return tus::send(&self.stage, web, title, file).await;
+        }
         post(&self.stage.http, self.stage.origin(web), title, file.clone()).await
     }
 
