@@ -44,7 +44,8 @@ impl Admin {
             }
             let act = self.act().await;
             if let Err(error) = act {
-                self.stage.ledger.administered(if error.problem_type().is_some() { "refused" } else { "not answered" });
+                let refusal = error.problem_type().map(|kind| format!("refused: {}", kind.title()));
+                self.stage.ledger.administered(refusal.as_deref().unwrap_or("not answered"));
             }
         }
     }

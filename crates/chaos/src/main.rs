@@ -2,8 +2,9 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
 use triton_chaos::{Compose, Fleet, Plan, Processes, ProcessesOptions, run};
 
 /// Viewers, uploaders and an admin at work while a nemesis kills and cuts.
@@ -52,7 +53,17 @@ struct Options {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    match Cli::parse().fleet {
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    // All are cancel safe, the run because it is given up: what it has started ends with it.
+    tokio::select! {
+        done = play_with(Cli::parse().fleet) => done,
+        _ = interrupt.recv() => bail!("interrupted"),
+        _ = terminate.recv() => bail!("terminated"),
+    }
+}
+
+async fn play_with(fleet: Which) -> anyhow::Result<()> {
+    match fleet {
         Which::Compose { project, replicas, options } => {
             let mut fleet = Compose::find(&project, replicas).await?;
             play(&mut fleet, &options, "the containers of compose.yaml").await
