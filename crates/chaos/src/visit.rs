@@ -28,8 +28,10 @@ pub(crate) struct Visit {
 pub(crate) struct Answer {
     pub(crate) bytes: Bytes,
     pub(crate) etag: Option<String>,
-    /// Which attempt it was, from 0.
-    pub(crate) attempt: usize,
+    /// Whether another web service than the viewer's own answered.
+    elsewhere: bool,
+    /// Whether the web service was harmed meanwhile.
+    excused: bool,
 }
 
 impl Visit {
@@ -40,7 +42,10 @@ impl Visit {
             let web = (self.own + attempt) % self.stage.site.webs.len().max(1);
             let mark = ledger.mark(web);
             let failure = match self.once(web, path, part.clone()).await {
-                Ok((bytes, etag)) => return Some(Answer { bytes, etag, attempt }),
+                Ok((bytes, etag)) => {
+                    let excused = attempt > 0 || ledger.excuses(mark);
+                    return Some(Answer { bytes, etag, elsewhere: attempt > 0, excused });
+                }
                 Err(failure) => failure,
             };
             if !ledger.excuses(mark) || began.elapsed() > PATIENCE {
@@ -113,10 +118,9 @@ impl Visit {
         let mut books = self.stage.ledger.books();
         books.reads.answered += 1;
         books.reads.bytes += answer.bytes.len() as u64;
-        if answer.attempt == 0 {
+        books.reads.on_other += u64::from(answer.elsewhere);
+        if !answer.excused {
             books.reads.latencies.add(began.elapsed());
-        } else {
-            books.reads.on_other += 1;
         }
         Some(answer)
     }

@@ -3,13 +3,15 @@
 use std::{net::SocketAddr, time::Duration};
 
 use anyhow::Context as _;
-use triton_testkit::{Cut, Etcd, EtcdOptions, Process, Program, Proxy, StorageNode, WebService};
+use triton_testkit::{Cut, Etcd, EtcdOptions, Process, Program, Proxy, StorageNode, WebService, free_port};
 
 use super::{Fleet, Site, StorageAddress};
 use crate::harm::{Harm, Part, Parts};
 
 /// How long a service may take to end when it is asked to.
 const TERMINATE_DEADLINE: Duration = Duration::from_secs(60);
+/// How long a worker may take to start on a busy machine.
+const START_DEADLINE: Duration = Duration::from_secs(60);
 const LOOK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What to start.
@@ -65,7 +67,7 @@ struct Storage {
 #[derive(Debug)]
 struct Worker {
     process: Process,
-    runs: bool,
+    health_url: String,
     _dir: tempfile::TempDir,
 }
 
@@ -110,8 +112,11 @@ impl Processes {
         for _ in 0..options.workers {
             let dir = tempfile::tempdir().context("no directory for a worker")?;
             let program = Program::ours("web-svc", dir.path().join("log")).arg("worker").args(&args);
-            let process = program.arg("--data-dir").arg(dir.path().join("data")).start();
-            self.workers.push(Worker { process, runs: true, _dir: dir });
+            let listen = format!("127.0.0.1:{}", free_port());
+            let program = program.args(["--listen", &listen]).arg("--data-dir").arg(dir.path().join("data"));
+            let (mut process, health_url) = (program.start(), format!("http://{listen}/healthz"));
+            process.wait_ready(&health_url, START_DEADLINE).await;
+            self.workers.push(Worker { process, health_url, _dir: dir });
         }
         Ok(())
     }
@@ -190,7 +195,10 @@ impl Processes {
                 Some(web) => self.answers(&format!("{}/readyz", web.origin)).await,
                 None => false,
             },
-            Part::Worker(number) => self.workers.get(number).is_some_and(|worker| worker.runs),
+            Part::Worker(number) => match self.workers.get(number) {
+                Some(worker) => self.answers(&worker.health_url).await,
+                None => false,
+            },
             Part::Etcd(number) => match &self.etcd {
                 Some(etcd) => etcd.member_takes_writes(number).await,
                 None => false,
