@@ -46,6 +46,9 @@ struct Options {
     /// Decides everything random; another one each time if absent.
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
+    /// The run of `make test`, about a minute, whatever --minutes says.
+    #[arg(long)]
+    short: bool,
     /// Where the report goes, beside the standard output.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
@@ -78,7 +81,9 @@ async fn play_with(fleet: Which) -> anyhow::Result<()> {
 
 async fn play<F: Fleet>(fleet: &mut F, options: &Options, title: &str) -> anyhow::Result<()> {
     let duration = Duration::try_from_secs_f64(options.minutes * 60.0).context("--minutes must be positive")?;
-    let outcome = run(fleet, &Plan::long(options.seed.unwrap_or_else(rand::random), duration, title)).await?;
+    let seed = options.seed.unwrap_or_else(rand::random);
+    let plan = if options.short { Plan::short(seed) } else { Plan::long(seed, duration, title) };
+    let outcome = run(fleet, &plan).await?;
     show(&outcome.report);
     if let Some(file) = &options.report {
         std::fs::write(file, &outcome.report).with_context(|| format!("cannot write {}", file.display()))?;

@@ -73,6 +73,7 @@ fn workload(books: &Books, ending: &Ending) -> String {
     let mut videos: Vec<_> = ending.videos.iter().collect();
     videos.sort();
     rows.extend(videos.into_iter().map(|(state, count)| pair(&format!("videos {state} at the end"), *count)));
+    rows.extend(ending.jobs.iter().map(|(what, count)| pair(what, *count)));
     let edits = books.edits;
     rows.extend([
         pair("edits acknowledged", edits.acknowledged),

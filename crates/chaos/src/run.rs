@@ -58,7 +58,7 @@ impl Plan {
     pub fn short(seed: u64) -> Self {
         Self {
             seed,
-            duration: Duration::from_secs(60),
+            duration: Duration::from_secs(50),
             deck: Deck::short(),
             viewers: 3,
             uploaders: 2,

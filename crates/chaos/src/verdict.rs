@@ -1,13 +1,14 @@
 //! The end of a run: everything healed, waiting until the fleet is at rest, then looking at everything.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     time::{Duration, Instant},
 };
 
 use rand::{SeedableRng, rngs::StdRng};
 use triton_api::{
     BlobHash, VideoId,
+    client::ClientError,
     video::{Video, VideoState, route},
 };
 
@@ -35,6 +36,8 @@ pub(crate) struct Ending {
     pub(crate) settled_after: Duration,
     pub(crate) videos: HashMap<&'static str, usize>,
     pub(crate) verified: usize,
+    /// Jobs by kind and state, and how many needed more than one attempt.
+    pub(crate) jobs: BTreeMap<String, u64>,
     pub(crate) replicas: Replicas,
 }
 
@@ -64,6 +67,7 @@ pub(crate) async fn judge(stage: &Stage, mut admin: Admin, edited: VideoId, dead
         stage.ledger.breach(Breach::MissingReplica, missing);
     }
     judge_videos(stage, &videos, &mut ending);
+    ending.jobs = jobs(stage).await.unwrap_or_default();
     for web in 0..stage.site.webs.len() {
         ending.verified += verify_uploads(&visit(web)).await;
     }
@@ -122,6 +126,21 @@ async fn verify_uploads(visit: &Visit) -> usize {
         }
     }
     whole
+}
+
+async fn jobs(stage: &Stage) -> Result<BTreeMap<String, u64>, ClientError> {
+    let (mut counts, mut cursor) = (BTreeMap::new(), None);
+    loop {
+        let page = stage.web(0).jobs(cursor.as_deref()).await?;
+        for job in page.items {
+            let again = if job.attempt > 1 { ", at a further attempt" } else { "" };
+            *counts.entry(format!("jobs: {} {:?}{again}", job.kind, job.state)).or_default() += 1;
+        }
+        match page.next_cursor {
+            Some(next) => cursor = Some(next),
+            None => return Ok(counts),
+        }
+    }
 }
 
 fn judge_layouts(stage: &Stage) {

@@ -76,7 +76,7 @@ impl Place {
         let client_url = format!("http://{}", self.client);
         let log = temporary.path().join(format!("{}.log", self.name));
         let mut program = Program::at("etcd", log)
-            .args(["--name", &self.name, "--logger", "zap", "--log-outputs", "stderr"])
+            .args(["--name", &self.name, "--logger", "zap", "--log-outputs", "stderr", "--log-level", "warn"])
             .args(["--listen-client-urls", &client_url, "--advertise-client-urls", &client_url])
             .args(["--listen-peer-urls", &format!("http://{}", self.peer)])
             .args(["--initial-advertise-peer-urls", &self.peer_url(), "--initial-cluster", cluster])

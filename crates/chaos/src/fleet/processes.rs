@@ -99,19 +99,20 @@ impl Processes {
     async fn start_services(&mut self, options: &ProcessesOptions) -> anyhow::Result<()> {
         let first: Vec<_> = self.storage.iter().take(options.storage).map(Storage::url).collect();
         let (storage, replicas) = (first.join(","), options.replicas.to_string());
-        let mut args = vec!["--storage", &storage, "--replicas", &replicas, "--x264-preset", "ultrafast"];
-        args.extend(["--transcode-slots", "1"]);
+        let mut common = vec!["--x264-preset", "ultrafast", "--transcode-slots", "1"];
         let endpoints: Vec<_> = self.etcd_proxies.iter().map(|proxy| proxy.addr.to_string()).collect();
         let metadata = format!("etcd://{}", endpoints.join(","));
         if self.etcd.is_some() {
-            args.extend(["--metadata", &metadata]);
+            common.extend(["--metadata", &metadata]);
         }
+        // A worker learns from the records where the nodes are.
+        let args = [&["--storage", &storage, "--replicas", &replicas], common.as_slice()].concat();
         for _ in 0..options.webs {
             self.webs.push(WebService::start(&args).await);
         }
         for _ in 0..options.workers {
             let dir = tempfile::tempdir().context("no directory for a worker")?;
-            let program = Program::ours("web-svc", dir.path().join("log")).arg("worker").args(&args);
+            let program = Program::ours("web-svc", dir.path().join("log")).arg("worker").args(&common);
             let listen = format!("127.0.0.1:{}", free_port());
             let program = program.args(["--listen", &listen]).arg("--data-dir").arg(dir.path().join("data"));
             let (mut process, health_url) = (program.start(), format!("http://{listen}/healthz"));
