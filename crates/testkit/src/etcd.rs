@@ -5,18 +5,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde::Deserialize;
 use tempfile::TempDir;
 
-use crate::{Process, Program, Proxy, free_port};
+use crate::{Cut, EtcdGateway, Process, Program, Proxy, free_port};
 
 /// How long a cluster may take to start on a busy machine.
 const START_DEADLINE: Duration = Duration::from_secs(60);
-/// How long one request may take: a member without quorum answers writes only after its own timeout of some seconds.
-const CALL_TIMEOUT: Duration = Duration::from_secs(3);
 const EVERY: Duration = Duration::from_millis(20);
-/// `triton-testkit` in Base64, as the JSON gateway wants its keys.
-const PROBE_KEY: &str = "dHJpdG9uLXRlc3RraXQ=";
 
 /// How to run etcd. The default is one member that does not sync its files.
 #[derive(Debug, Clone)]
@@ -42,7 +37,7 @@ impl Default for EtcdOptions {
 #[derive(Debug)]
 pub struct Etcd {
     members: Vec<EtcdMember>,
-    http: reqwest::Client,
+    gateway: EtcdGateway,
     _temporary: TempDir,
 }
 
@@ -81,7 +76,7 @@ impl Place {
         let client_url = format!("http://{}", self.client);
         let log = temporary.path().join(format!("{}.log", self.name));
         let mut program = Program::at("etcd", log)
-            .args(["--name", &self.name, "--logger", "zap", "--log-outputs", "stderr"])
+            .args(["--name", &self.name, "--logger", "zap", "--log-outputs", "stderr", "--log-level", "warn"])
             .args(["--listen-client-urls", &client_url, "--advertise-client-urls", &client_url])
             .args(["--listen-peer-urls", &format!("http://{}", self.peer)])
             .args(["--initial-advertise-peer-urls", &self.peer_url(), "--initial-cluster", cluster])
@@ -113,8 +108,7 @@ impl Etcd {
         let cluster: Vec<_> = places.iter().map(|place| format!("{}={}", place.name, place.peer_url())).collect();
         let cluster = cluster.join(",");
         let members = places.into_iter().map(|place| place.start(&temporary, &cluster, &options)).collect();
-        let http = reqwest::Client::builder().no_proxy().timeout(CALL_TIMEOUT).build().unwrap();
-        let etcd = Self { members, http, _temporary: temporary };
+        let etcd = Self { members, gateway: EtcdGateway::new(), _temporary: temporary };
         etcd.wait_ready(START_DEADLINE).await;
         etcd
     }
@@ -156,14 +150,8 @@ impl Etcd {
 
     /// The member that leads as far as it knows itself; of several, one may be cut off, the one of the latest term.
     pub async fn leader_now(&self) -> Option<usize> {
-        let mut latest: Option<(u64, usize)> = None;
-        for (number, member) in self.members.iter().enumerate().filter(|(_, member)| member.runs) {
-            let Some(status) = self.status(member).await else { continue };
-            if status.leader == status.header.member_id && latest.is_none_or(|(term, _)| status.term() > term) {
-                latest = Some((status.term(), number));
-            }
-        }
-        latest.map(|(_, number)| number)
+        let alive = self.members.iter().enumerate().filter(|(_, member)| member.runs);
+        self.gateway.leader(alive.map(|(number, member)| (number, member.endpoint()))).await
     }
 
     /// Kills the leader and says who it was; [`EtcdMember::restart`] brings it back.
@@ -218,41 +206,31 @@ impl Etcd {
     /// The latest revision.
     pub async fn revision(&self) -> u64 {
         let leader = self.leader().await;
-        let status = self.status(&self.members[leader]).await.unwrap();
-        status.header.revision.parse().unwrap()
+        self.gateway.status(&self.members[leader].endpoint()).await.unwrap().revision
     }
 
     /// Forgets all revisions before this one.
     pub async fn compact(&self, revision: u64) {
         let leader = self.leader().await;
-        let body = format!(r#"{{"revision":"{revision}","physical":true}}"#);
-        let answer = self.call(&self.members[leader], "kv/compaction", body).await.unwrap();
-        assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
+        self.gateway.compact(&self.members[leader].endpoint(), revision).await;
     }
 
     /// Cuts the network between a member and all others; clients still reach it. [`Self::reconnect`] mends it.
     ///
     /// # Panics
     /// When the cluster was started without [`EtcdOptions::proxied`].
-    pub async fn isolate(&mut self, number: usize) {
-        let id: u64 = self.status(&self.members[number]).await.unwrap().header.member_id.parse().unwrap();
-        let sender = format!("X-Server-From: {id:x}\r\n");
+    pub fn isolate(&mut self, number: usize, cut: Cut) {
+        let pid = self.members[number].process.pid();
+        let others = self.members.iter().map(|member| member.process.pid()).filter(|other| *other != pid).collect();
         for (other, member) in self.members.iter().enumerate() {
-            let proxy = member.proxy.as_ref().unwrap();
-            if other == number {
-                // All that arrives there comes from other members.
-                proxy.refuse(vec![String::new()]);
-            } else {
-                proxy.refuse(vec![sender.clone()]);
-            }
+            let barred = if other == number { Vec::clone(&others) } else { vec![pid] };
+            member.proxy.as_ref().unwrap().bar(barred, cut);
         }
     }
 
     /// Mends what [`Self::isolate`] cut.
     pub fn reconnect(&self) {
-        for proxy in self.members.iter().filter_map(|member| member.proxy.as_ref()) {
-            proxy.refuse(Vec::new());
-        }
+        self.members.iter().filter_map(|member| member.proxy.as_ref()).for_each(Proxy::admit);
     }
 
     /// Whether this member takes writes now, which needs a quorum that it can reach.
@@ -261,18 +239,7 @@ impl Etcd {
     }
 
     async fn takes_writes(&self, member: &EtcdMember) -> bool {
-        let body = format!(r#"{{"key":"{PROBE_KEY}","value":""}}"#);
-        self.call(member, "kv/put", body).await.is_ok_and(|answer| answer.status().is_success())
-    }
-
-    async fn status(&self, member: &EtcdMember) -> Option<Status> {
-        let answer = self.call(member, "maintenance/status", "{}".to_owned()).await.ok()?;
-        answer.json().await.ok()
-    }
-
-    /// The JSON gateway, which every member has beside gRPC.
-    async fn call(&self, member: &EtcdMember, method: &str, body: String) -> reqwest::Result<reqwest::Response> {
-        self.http.post(format!("http://{}/v3/{method}", member.client)).body(body).send().await
+        self.gateway.takes_writes(&member.endpoint()).await
     }
 }
 
@@ -301,31 +268,12 @@ impl EtcdMember {
         self.runs = true;
     }
 
+    fn endpoint(&self) -> String {
+        self.client.to_string()
+    }
+
     /// Whether it was neither killed nor suspended.
     pub fn runs(&self) -> bool {
         self.runs
     }
-}
-
-/// What a member says of itself; the gateway writes 64-bit numbers as strings.
-#[derive(Debug, Deserialize)]
-struct Status {
-    header: Header,
-    #[serde(default)]
-    leader: String,
-    #[serde(default, rename = "raftTerm")]
-    raft_term: String,
-}
-
-impl Status {
-    fn term(&self) -> u64 {
-        self.raft_term.parse().unwrap_or(0)
-    }
-}
-
-#[derive(Debug, Deserialize)]
-struct Header {
-    member_id: String,
-    #[serde(default)]
-    revision: String,
 }

@@ -5,7 +5,9 @@
 
 mod cluster;
 mod etcd;
+mod gateway;
 pub mod media;
+mod owner;
 mod port;
 mod process;
 mod proxy;
@@ -15,9 +17,10 @@ mod web;
 
 pub use cluster::Cluster;
 pub use etcd::{Etcd, EtcdMember, EtcdOptions};
+pub use gateway::{EtcdGateway, EtcdStatus};
 pub use port::free_port;
 pub use process::{Process, Program};
-pub use proxy::{Fault, Proxy};
+pub use proxy::{Cut, Fault, Proxy};
 pub use storage::{StorageNode, content};
 pub use wait::eventually;
 pub use web::WebService;

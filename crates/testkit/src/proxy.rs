@@ -21,10 +21,7 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::free_port;
-
-/// How much of a connection's first request is looked at to tell whose it is.
-const HEAD_BYTES_MAX: usize = 2048;
+use crate::{free_port, owner};
 
 /// How the proxy behaves, on open connections too.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -43,12 +40,32 @@ pub enum Fault {
     Delay(Duration),
 }
 
+/// What becomes of the connections of processes that are barred.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cut {
+    /// They break, as with a firewall that rejects.
+    Reject,
+    /// Nothing arrives any more, as with a cable that is pulled out.
+    Swallow,
+}
+
+#[derive(Debug)]
+struct Barred {
+    pids: Vec<u32>,
+    cut: Cut,
+}
+
+impl Barred {
+    fn concerns(&self, cut: Cut, client: SocketAddr) -> bool {
+        self.cut == cut && owner::holds(&self.pids, client)
+    }
+}
+
 #[derive(Debug)]
 struct State {
-    upstream: SocketAddr,
+    upstream: watch::Sender<SocketAddr>,
     fault: watch::Sender<Fault>,
-    /// Connections whose first request contains one of these are broken.
-    refused: watch::Sender<Vec<String>>,
+    barred: watch::Sender<Option<Barred>>,
     answer_bytes: AtomicU64,
     reads: AtomicU64,
 }
@@ -66,9 +83,9 @@ impl Proxy {
     /// Listens on a free port of 127.0.0.1 and forwards to `upstream`, which need not be there yet.
     pub async fn start(upstream: SocketAddr) -> Self {
         let state = State {
-            upstream,
+            upstream: watch::Sender::new(upstream),
             fault: watch::Sender::new(Fault::None),
-            refused: watch::Sender::new(Vec::new()),
+            barred: watch::Sender::new(None),
             answer_bytes: AtomicU64::new(0),
             reads: AtomicU64::new(0),
         };
@@ -84,10 +101,19 @@ impl Proxy {
         self.state.fault.send_replace(fault);
     }
 
-    /// Breaks connections, open ones too, whose first request contains one of these texts, such as a header that names the
-    /// sender: for a network that is cut between two parts only. With none, all may pass.
-    pub fn refuse(&self, texts: Vec<String>) {
-        self.state.refused.send_replace(texts);
+    /// Forwards new connections to another address: that of a service that came back elsewhere.
+    pub fn redirect(&self, upstream: SocketAddr) {
+        self.state.upstream.send_replace(upstream);
+    }
+
+    /// Cuts off some processes of this machine, open connections too: a network that is cut between two parts only.
+    pub fn bar(&self, pids: Vec<u32>, cut: Cut) {
+        self.state.barred.send_replace(Some(Barred { pids, cut }));
+    }
+
+    /// Lets everybody pass again.
+    pub fn admit(&self) {
+        self.state.barred.send_replace(None);
     }
 
     /// Refuses connections and breaks the open ones, like a machine whose process was killed.
@@ -129,28 +155,34 @@ impl Proxy {
 }
 
 async fn serve(state: Arc<State>, client: TcpStream) {
-    let Ok(server) = TcpStream::connect(state.upstream).await else { return };
-    let mut head = [0; HEAD_BYTES_MAX];
-    let Ok(len) = client.peek(&mut head).await else { return };
-    let head = String::from_utf8_lossy(&head[..len]).into_owned();
-    let mut refused = state.refused.subscribe();
+    let Ok(address) = client.peer_addr() else { return };
+    let upstream = *state.upstream.borrow();
+    let Ok(server) = TcpStream::connect(upstream).await else { return };
     let (client_read, client_write) = client.into_split();
     let (server_read, server_write) = server.into_split();
+    let mut barred = state.barred.subscribe();
     // The end of either direction ends both: that is what a cut looks like.
     tokio::select! {
-        _ = forward_requests(&state, client_read, server_write) => {}
-        _ = forward_answers(&state, server_read, client_write) => {}
-        _ = refused.wait_for(|texts| texts.iter().any(|text| head.contains(text.as_str()))) => {}
+        _ = forward_requests(&state, address, client_read, server_write) => {}
+        _ = forward_answers(&state, address, server_read, client_write) => {}
+        _ = barred.wait_for(|barred| barred.as_ref().is_some_and(|barred| barred.concerns(Cut::Reject, address))) => {}
     }
 }
 
-async fn unless_stalled(state: &State) {
-    let mut fault = state.fault.subscribe();
-    // Cancel safe; the sender lives as long as `state`.
+async fn unless_stalled(state: &State, client: SocketAddr) {
+    let (mut fault, mut barred) = (state.fault.subscribe(), state.barred.subscribe());
+    // Cancel safe; the senders live as long as `state`.
     fault.wait_for(|fault| *fault != Fault::Stall).await.unwrap();
+    let passes = |barred: &Option<Barred>| !barred.as_ref().is_some_and(|barred| barred.concerns(Cut::Swallow, client));
+    barred.wait_for(passes).await.unwrap();
 }
 
-async fn forward_requests(state: &State, mut from: OwnedReadHalf, mut to: OwnedWriteHalf) -> io::Result<()> {
+async fn forward_requests(
+    state: &State,
+    client: SocketAddr,
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+) -> io::Result<()> {
     let mut piece = vec![0; 64 * 1024];
     loop {
         let len = from.read(&mut piece).await?;
@@ -160,19 +192,24 @@ async fn forward_requests(state: &State, mut from: OwnedReadHalf, mut to: OwnedW
         if piece.starts_with(b"GET /v1/blobs/") {
             state.reads.fetch_add(1, Ordering::SeqCst);
         }
-        unless_stalled(state).await;
+        unless_stalled(state, client).await;
         to.write_all(&piece[..len]).await?;
     }
 }
 
-async fn forward_answers(state: &State, mut from: OwnedReadHalf, mut to: OwnedWriteHalf) -> io::Result<()> {
+async fn forward_answers(
+    state: &State,
+    client: SocketAddr,
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+) -> io::Result<()> {
     let mut piece = vec![0; 16 * 1024];
     loop {
         let len = from.read(&mut piece).await?;
         if len == 0 {
             return Ok(());
         }
-        unless_stalled(state).await;
+        unless_stalled(state, client).await;
         let fault = *state.fault.borrow();
         let sent = state.answer_bytes.load(Ordering::SeqCst);
         let allowed = match fault {
@@ -199,7 +236,7 @@ async fn forward_answers(state: &State, mut from: OwnedReadHalf, mut to: OwnedWr
                     }
                     stalls
                 });
-                unless_stalled(state).await;
+                unless_stalled(state, client).await;
             }
             return Ok(());
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use triton_testkit::{Etcd, EtcdOptions, eventually};
+use triton_testkit::{Cut, Etcd, EtcdOptions, eventually};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -30,10 +30,15 @@ async fn data_and_ports_outlive_all_members() {
 
 #[tokio::test]
 async fn isolated_leader_is_replaced_and_comes_back() {
+    isolate_leader(Cut::Reject).await;
+    isolate_leader(Cut::Swallow).await;
+}
+
+async fn isolate_leader(cut: Cut) {
     let options = EtcdOptions { members: 3, proxied: true, ..EtcdOptions::default() };
     let mut etcd = Etcd::start_with(options).await;
     let old = etcd.leader().await;
-    etcd.isolate(old).await;
+    etcd.isolate(old, cut);
     eventually(DEADLINE, async || etcd.leader_now().await.is_some_and(|now| now != old)).await;
     etcd.wait_healthy(DEADLINE).await;
     assert!(!etcd.member_takes_writes(old).await, "it is cut off");
