@@ -56,23 +56,24 @@ async fn upload(web: &WebService, content: &[u8], sendings: &[(usize, Sending)])
     let tus = Tus::new(web);
     let path = tus.create(content.len(), &[]).await;
     let mut at = 0;
-    let rest = [(content.len(), Sending::Whole); 2];
+    let rest = [(content.len(), Sending::Whole); 4];
     for (len, sending) in sendings.iter().copied().chain(rest) {
         let end = (at + len).min(content.len());
         match sending {
             Sending::Whole => {
                 let answer = tus.patch(&path, at as u64, &content[at..end]).await;
-                // The broken request before may have ended only now.
+                // The broken request before may have ended, or have begun, only now.
                 assert!(matches!(answer.status, 204 | 409), "{sendings:?}: {answer:?}");
-                at = usize::try_from(answer.offset()).unwrap();
+                at = usize::try_from(tus.head(&path).await.offset()).unwrap();
             }
             Sending::Broken(sent) => {
-                let mut patch = tus.begin_patch(&path, at as u64, end - at).await;
-                patch.send(&content[at..(at + sent).min(end)]).await;
-                drop(patch);
+                let mut slow = tus.begin_patch(&path, at as u64, end - at).await;
+                slow.send(&content[at..(at + sent).min(end)]).await;
+                drop(slow);
                 at = usize::try_from(tus.head(&path).await.offset()).unwrap();
             }
         }
     }
+    assert_eq!(at, content.len(), "{sendings:?}");
     id_of(&path).to_owned()
 }

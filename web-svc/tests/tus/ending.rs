@@ -23,13 +23,13 @@ async fn termination_leaves_no_blob_even_of_a_request_that_still_sends() {
     let tus = Tus::new(&web);
     let path = tus.create(content.len(), &[]).await;
     assert_eq!(tus.patch(&path, 0, &content[..500_000]).await.status, 204);
-    let mut patch = tus.begin_patch(&path, 500_000, content.len() - 500_000).await;
-    patch.send(&content[500_000..PART + 1_000]).await;
+    let mut slow = tus.begin_patch(&path, 500_000, content.len() - 500_000).await;
+    slow.send(&content[500_000..PART + 1_000]).await;
     eventually(SETTLE_DEADLINE, || async { tus.head(&path).await.offset() == PART as u64 }).await;
     assert_eq!(tus.send("DELETE", &path, &[], Vec::new()).await.status, 204);
     assert!(matches!(tus.head(&path).await.status, 404 | 410));
     assert!(matches!(tus.patch(&path, 500_000, b"x").await.status, 404 | 410));
-    assert!(matches!(patch.status(&content[PART + 1_000..]).await, 404 | 409 | 410));
+    assert!(matches!(slow.status(&content[PART + 1_000..]).await, 404 | 409 | 410));
     assert_nothing_left(&web).await;
     eventually(SETTLE_DEADLINE, || async { tus.send("DELETE", &path, &[], Vec::new()).await.status == 404 }).await;
 }

@@ -15,9 +15,9 @@ async fn a_broken_connection_keeps_every_byte_that_arrived() {
     let (web, content) = (service().await, clip(2 * PART + 500_000));
     let tus = Tus::new(&web);
     let path = tus.create(content.len(), &[]).await;
-    let mut patch = tus.begin_patch(&path, 0, content.len()).await;
-    patch.send(&content[..PART + 123_456]).await;
-    drop(patch);
+    let mut slow = tus.begin_patch(&path, 0, content.len()).await;
+    slow.send(&content[..PART + 123_456]).await;
+    drop(slow);
     let kept = (PART + 123_456) as u64;
     eventually(SETTLE_DEADLINE, || async { tus.head(&path).await.offset() == kept }).await;
     assert_eq!(tus.patch(&path, kept, &content[PART + 123_456..]).await.status, 204);
@@ -31,8 +31,8 @@ async fn an_upload_goes_on_after_kill_9_from_the_last_durable_part() {
     let tus = Tus::new(&web);
     let path = tus.create(content.len(), &[]).await;
     assert_eq!(tus.patch(&path, 0, &content[..700_000]).await.status, 204);
-    let mut patch = tus.begin_patch(&path, 700_000, content.len() - 700_000).await;
-    patch.send(&content[700_000..3 * PART + 1_000]).await;
+    let mut slow = tus.begin_patch(&path, 700_000, content.len() - 700_000).await;
+    slow.send(&content[700_000..3 * PART + 1_000]).await;
     // What is durable is known while the request still runs.
     eventually(SETTLE_DEADLINE, || async { tus.head(&path).await.offset() >= 2 * PART as u64 }).await;
     web.process.kill();
@@ -50,12 +50,12 @@ async fn a_stop_of_the_service_keeps_what_arrived_and_says_so() {
     let (mut web, content) = (service().await, clip(500_000));
     let tus = Tus::new(&web);
     let path = tus.create(content.len(), &[]).await;
-    let mut patch = tus.begin_patch(&path, 0, content.len()).await;
-    patch.send(&content[..123_456]).await;
+    let mut slow = tus.begin_patch(&path, 0, content.len()).await;
+    slow.send(&content[..123_456]).await;
     // The claim is there: the bytes are being received.
     eventually(SETTLE_DEADLINE, || async { token_of(&web, &path).await == 1 }).await;
     assert!(web.process.terminate(SETTLE_DEADLINE).success());
-    assert_eq!(patch.status(&[]).await, 503);
+    assert_eq!(slow.status(&[]).await, 503);
     web.restart().await;
     let offset = tus.head(&path).await.offset();
     assert!(offset <= 123_456, "{offset}");
@@ -108,9 +108,9 @@ async fn memory_does_not_grow_with_a_resumable_upload() {
     let (web, content) = (service().await, clip(300 << 20));
     let tus = Tus::new(&web);
     let path = tus.create(content.len(), &[]).await;
-    let mut patch = tus.begin_patch(&path, 0, content.len()).await;
-    patch.send(&content).await;
-    assert_eq!(patch.status(&[]).await, 204);
+    let mut slow = tus.begin_patch(&path, 0, content.len()).await;
+    slow.send(&content).await;
+    assert_eq!(slow.status(&[]).await, 204);
     let status = std::fs::read_to_string(format!("/proc/{}/status", web.process.pid())).unwrap();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     let peak_kib: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();

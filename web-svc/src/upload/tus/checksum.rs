@@ -1,6 +1,6 @@
 //! Chunks with a checksum: kept in a file until they are known to be what was declared.
 
-use std::str::FromStr;
+use std::{str::FromStr, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
@@ -94,8 +94,8 @@ impl Checksum {
     where
         S: Stream<Item = Result<Bytes, TusError>> + Unpin + Send,
     {
-        let room = app.uploads.checked_chunks.clone().try_acquire_owned().map_err(|_| TusError::Busy)?;
-        let dir = app.work_dir.clone();
+        let room = Arc::clone(&app.uploads.checked_chunks).try_acquire_owned().map_err(|_| TusError::Busy)?;
+        let dir = Arc::clone(&app.work_dir);
         let file = tokio::task::spawn_blocking(move || tempfile::tempfile_in(&*dir)).await;
         let mut file = File::from_std(file.map_err(TusError::Panicked)?.map_err(TusError::Aside)?);
         let (mut hasher, mut len_bytes) = (Hasher::new(self.algorithm), 0);
