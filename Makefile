@@ -1,6 +1,6 @@
 # The work is in scripts/; `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help run test check check-deps fmt cluster stop openapi clean
+.PHONY: help run test check check-deps fmt cluster stop compose-up compose-down compose-test openapi clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,15 @@ cluster: ## Run one web-svc and four storage-svc in the background (PROFILE=dev 
 
 stop: ## Stop the cluster
 	@scripts/cluster.sh stop
+
+compose-up: ## Run the replicated cluster of compose.yaml in containers (installs a Docker engine where there is none)
+	@scripts/compose.sh up
+
+compose-down: ## Stop the containers; their data stays
+	@scripts/compose.sh down
+
+compose-test: ## Build the images, start the cluster, play a video through it, and run the long chaos test against it
+	@scripts/compose.sh test
 
 openapi: ## Regenerate openapi/*.json from the code, and lint them
 	cargo xtask openapi

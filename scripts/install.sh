@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what is missing: `install.sh run` what the server and its build need, `install.sh test` what the tests need on
-# top. Only Debian packages, npm and crates.io are asked.
+# top, `install.sh compose` a Docker engine and what makes a base image for it. Only Debian packages, npm and crates.io are asked.
 source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 
 # The oldest Node.js that Vite 8 runs on; Debian 12 has 18.
@@ -26,6 +26,13 @@ packages() {
   need jq jq
   need etcd etcd-server
   need_file /usr/share/fonts/truetype/dejavu fonts-dejavu-core
+}
+
+compose_packages() {
+  docker info >/dev/null 2>&1 || need dockerd docker.io
+  docker compose version >/dev/null 2>&1 || need docker-compose docker-compose
+  need debootstrap debootstrap
+  need curl curl
 }
 
 install_packages() {
@@ -70,8 +77,17 @@ install_nextest() {
   cargo install cargo-nextest --locked
 }
 
+if [ "${1:-}" = compose ]; then
+  compose_packages
+  install_packages
+  # A package of its own since Debian 13.
+  missing=()
+  need docker docker-cli
+  install_packages
+  exit
+fi
 command -v cargo >/dev/null || fail "please install Rust first: https://rustup.rs, or your system's rustup package"
-packages "${1:?run or test}"
+packages "${1:?run, test or compose}"
 install_packages
 install_node
 [ "$1" != test ] || install_nextest

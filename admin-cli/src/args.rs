@@ -7,7 +7,8 @@ use clap_complete::Shell;
 use reqwest::Url;
 
 use crate::{
-    cluster::ClusterCommand, job::JobCommand, node::NodeCommand, rebalance::RebalanceCommand, video::VideoCommand,
+    cluster::ClusterCommand, job::JobCommand, metadata::MetadataCommand, node::NodeCommand,
+    rebalance::RebalanceCommand, video::VideoCommand,
 };
 
 const EXIT_CODES: &str = "\
@@ -59,6 +60,9 @@ pub(crate) enum Command {
     /// The cluster at a glance
     #[command(subcommand)]
     Cluster(ClusterCommand),
+    /// All metadata as a file: export, import into another installation
+    #[command(subcommand)]
+    Metadata(MetadataCommand),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -103,6 +107,11 @@ mod tests {
             "video delete AZqxJ2QkcYuS5T3mVb0aXw",
             "job list",
             "cluster status",
+            "metadata export house.jsonl",
+            "metadata export -",
+            "metadata import house.jsonl",
+            "metadata import - --node http://10.0.0.10:8090 --node http://10.0.0.11:8090",
+            "metadata import house.jsonl --without-nodes",
             "completions zsh",
         ] {
             if let Err(error) = parse(&format!("tritonctl {line} --server http://h:1 --json")) {
@@ -123,6 +132,9 @@ mod tests {
             "video list --limit 0",
             "video list --limit 101",
             "rebalance apply --epoch x",
+            "metadata export",
+            "metadata import x --node nonsense",
+            "metadata import x --node http://h:1 --without-nodes",
             "cluster status --server nonsense",
         ] {
             assert_eq!(parse(&format!("tritonctl {line}")).unwrap_err().exit_code(), 2, "{line}");

@@ -34,6 +34,7 @@ fn render(cluster: &Cluster) -> String {
         ("Degraded", degraded),
         ("Balance", format!("{:.3} (1 is perfect)", cluster.balance)),
         ("Used", format!("{} of {}", bytes(cluster.used_bytes), bytes(cluster.capacity_bytes))),
+        ("Replacements", cluster.replacements.join("\n")),
         ("Leader", cluster.leader.clone().unwrap_or_else(|| "none".to_owned())),
     ]);
     let mut workers = table::with_headings(&["WORKER", ">SLOTS", ">RUNNING", "SINCE"]);

@@ -6,6 +6,7 @@ mod completions;
 mod failure;
 mod job;
 mod measure;
+mod metadata;
 mod migration;
 mod node;
 mod node_ref;
@@ -55,6 +56,7 @@ async fn run(session: &Session, command: Command) -> Result<(), Failure> {
         Command::Video(command) => video::run(session, command).await,
         Command::Job(command) => job::run(session, command).await,
         Command::Cluster(command) => cluster::run(session, command).await,
+        Command::Metadata(command) => metadata::run(session, command).await,
         Command::Completions { shell } => completions::write(shell),
     }
 }

@@ -131,6 +131,7 @@ mod tests {
             eta_seconds: Some(102),
             errors: Vec::new(),
             staged: Vec::new(),
+            reason: None,
         }
     }
 

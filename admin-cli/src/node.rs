@@ -111,6 +111,12 @@ fn render(page: &Page<Node>) -> String {
     render_nodes(&page.items)
 }
 
+/// Whether a node answers and, where it does not, since when.
+fn health(node: &Node) -> String {
+    let since = node.health_since.map(|since| format!(" since {}", since.strftime("%F %T UTC")));
+    format!("{}{}", word(&node.health), since.unwrap_or_default())
+}
+
 pub(crate) fn render_nodes(nodes: &[Node]) -> String {
     let headings = ["ID", "URL", "ZONE", ">WEIGHT", "STATE", "HEALTH", ">PARTITIONS", ">BLOBS", ">USED", ">CAPACITY"];
     let mut rows = table::with_headings(&headings);
@@ -124,7 +130,7 @@ pub(crate) fn render_nodes(nodes: &[Node]) -> String {
                 node.zone.clone(),
                 node.weight.to_string(),
                 state,
-                word(&node.health),
+                health(node),
                 node.partitions.to_string(),
                 node.blobs.to_string(),
                 bytes(node.used_bytes),

@@ -38,6 +38,7 @@ mod tests {
             weight: 100,
             state: NodeState::Active,
             health: NodeHealth::Up,
+            health_since: None,
             used_bytes: 0,
             capacity_bytes: 0,
             blobs: 0,

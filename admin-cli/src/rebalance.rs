@@ -101,6 +101,7 @@ fn render_state(state: &Rebalance) -> String {
         ("Phase", word(&state.phase)),
         ("Epoch in force", state.epoch.to_string()),
         ("Move", moving),
+        ("Why", state.reason.clone().unwrap_or_default()),
         ("Staged", state.staged.join("; ")),
         ("Errors", state.errors.join("; ")),
     ])

@@ -7,7 +7,8 @@ use triton_api::{Generation, VideoId};
 
 use crate::{
     catalog::{JobRecord, VideoRecord, view},
-    journal::{CHANGE_OPS_MAX, Change, Expect, Journal, JournalError},
+    journal::{CHANGE_OPS_MAX, Change, Expect, Fenced, Journal, JournalError, Term},
+    membership::Membership,
     pipeline::Pipeline,
     ring::Ring,
     source::Sources,
@@ -30,6 +31,8 @@ pub struct App {
     pub sources: Sources,
     /// Uploads under way in this process.
     pub uploads: Uploads,
+    /// Which processes live, and who leads.
+    pub membership: Membership,
     /// Identifies this process among all that ever ran.
     pub process_id: Arc<str>,
     /// For files while they are made.
@@ -41,6 +44,13 @@ pub struct App {
 }
 
 impl App {
+    /// The same for a leader: whatever it changes is changed in its term, and it ends with it.
+    #[must_use]
+    pub fn in_term(&self, term: Term, ended: CancellationToken) -> Self {
+        let journal = Arc::new(Fenced::new(Arc::clone(&self.journal), term));
+        Self { journal, shutdown: ended, ..self.clone() }
+    }
+
     /// A video with the jobs of its present generation, where it has any.
     pub async fn video_with_jobs(
         &self,

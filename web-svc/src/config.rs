@@ -1,24 +1,37 @@
 //! The configuration: flags and environment variables, checked before anything is opened.
 
-use std::{net::SocketAddr, path::PathBuf, str::FromStr};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    str::FromStr,
+};
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use thiserror::Error;
 use triton_api::NodeUrl;
 use triton_kit::{secret::SecretArgs, telemetry::LogArgs};
+
+use crate::journal::{EtcdAddress, EtcdAddressError};
+
+/// The port of the REST API and the page.
+const PORT: u16 = 8080;
 
 /// TritonTube's web service: upload, transcode and play videos; without any flag all in one process.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "web-svc", version, max_term_width = 120)]
 pub struct Config {
-    /// Address of the REST API and the page
-    #[arg(long, env = "TRITON_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDR")]
-    pub listen: SocketAddr,
+    /// What this process does; everything if absent
+    #[command(subcommand)]
+    pub role: Option<Role>,
+    /// Address of the REST API and the page [default: 127.0.0.1:8080; of a worker: any free port of 127.0.0.1]
+    #[arg(long, global = true, env = "TRITON_LISTEN", value_name = "ADDR")]
+    pub listen: Option<SocketAddr>,
     /// Where everything is kept that is kept here
-    #[arg(long, env = "TRITON_DATA_DIR", default_value = "data", value_name = "DIR")]
+    #[arg(long, global = true, env = "TRITON_DATA_DIR", default_value = "data", value_name = "DIR")]
     pub data_dir: PathBuf,
-    /// Where metadata is kept: sqlite:PATH; `catalog.db` in the data directory if absent
-    #[arg(long, env = "TRITON_METADATA", value_name = "sqlite:PATH")]
+    /// Where metadata is kept: sqlite:PATH for one process, etcd://HOST:PORT,... for several; by default sqlite: and
+    /// `catalog.db` in the data directory
+    #[arg(long, global = true, env = "TRITON_METADATA", value_name = "sqlite:PATH|etcd://HOST:PORT,...")]
     pub metadata: Option<Metadata>,
     /// Where blobs are kept: `embedded` for a storage node in this process, or the URLs of the first storage nodes
     #[arg(long, env = "TRITON_STORAGE", default_value = "embedded", value_name = "embedded|URL,URL,...")]
@@ -31,10 +44,10 @@ pub struct Config {
     #[arg(long, env = "TRITON_NODE_LISTEN", default_value = "127.0.0.1:8090", value_name = "ADDR")]
     pub node_listen: SocketAddr,
     /// Transcode jobs at once; one for every four cores if absent, 0 for none
-    #[arg(long, env = "TRITON_TRANSCODE_SLOTS", value_name = "N")]
+    #[arg(long, global = true, env = "TRITON_TRANSCODE_SLOTS", value_name = "N")]
     pub transcode_slots: Option<usize>,
     /// x264's preset: slower ones make smaller files
-    #[arg(long, env = "TRITON_X264_PRESET", default_value = "veryfast", value_name = "NAME", value_parser = [
+    #[arg(long, global = true, env = "TRITON_X264_PRESET", default_value = "veryfast", value_name = "NAME", value_parser = [
         "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"])]
     pub x264_preset: String,
     /// The longest upload, in bytes
@@ -51,6 +64,9 @@ pub struct Config {
     /// Former holders keep their copies this long after a rebalance, in seconds
     #[arg(long, env = "TRITON_RECLAIM_GRACE_SECONDS", default_value_t = 5, value_name = "SECONDS")]
     pub reclaim_grace_seconds: u64,
+    /// A storage node that is down for so long is replaced by the others, in seconds; 0 for never
+    #[arg(long, env = "TRITON_REPLACE_AFTER_SECONDS", default_value_t = 900, value_name = "SECONDS")]
+    pub replace_after_seconds: u64,
     /// The secret of the cluster
     #[command(flatten)]
     pub secret: SecretArgs,
@@ -59,12 +75,22 @@ pub struct Config {
     pub log: LogArgs,
 }
 
+/// What a process of this program does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+pub enum Role {
+    /// Transcodes only: leases jobs that other processes queue, on the metadata of --metadata etcd://...
+    Worker,
+}
+
 /// A value that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ConfigError {
     /// The kind of metadata store is not known.
-    #[error("`{0}` is no metadata store: use sqlite:PATH (etcd comes with a later version)")]
+    #[error("`{0}` is no metadata store: use sqlite:PATH or etcd://HOST:PORT,HOST:PORT,...")]
     Metadata(String),
+    /// The address of etcd is wrong.
+    #[error(transparent)]
+    Etcd(#[from] EtcdAddressError),
     /// Neither `embedded` nor a list of URLs.
     #[error(
         "`{0}` is neither `embedded` nor a list of storage nodes such as http://127.0.0.1:8091,http://127.0.0.1:8092"
@@ -75,8 +101,10 @@ pub enum ConfigError {
 /// Where metadata is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Metadata {
-    /// A SQLite database.
+    /// A SQLite database, for one process.
     Sqlite(PathBuf),
+    /// etcd, for several.
+    Etcd(EtcdAddress),
 }
 
 impl FromStr for Metadata {
@@ -85,6 +113,7 @@ impl FromStr for Metadata {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text.strip_prefix("sqlite:") {
             Some(path) if !path.is_empty() => Ok(Self::Sqlite(path.into())),
+            None if text.starts_with("etcd://") => Ok(Self::Etcd(text.parse()?)),
             _ => Err(ConfigError::Metadata(text.to_owned())),
         }
     }
@@ -112,12 +141,20 @@ impl FromStr for Storage {
 }
 
 impl Config {
-    /// The database's file.
-    pub fn database(&self) -> PathBuf {
-        match &self.metadata {
-            Some(Metadata::Sqlite(path)) => path.clone(),
-            None => self.data_dir.join("catalog.db"),
-        }
+    /// Where to listen.
+    pub fn listen(&self) -> SocketAddr {
+        let port = if self.role == Some(Role::Worker) { 0 } else { PORT };
+        self.listen.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, port).into())
+    }
+
+    /// Where metadata is kept.
+    pub fn metadata(&self) -> Metadata {
+        self.metadata.clone().unwrap_or_else(|| Metadata::Sqlite(self.data_dir.join("catalog.db")))
+    }
+
+    /// The local copy of metadata that is kept elsewhere; never the database of an installation on SQLite.
+    pub fn replica(&self) -> PathBuf {
+        self.data_dir.join("replica.db")
     }
 
     /// Transcode jobs at once, and threads for each.
@@ -137,7 +174,18 @@ mod tests {
     fn flags_parse_and_bad_values_name_the_fix() {
         let config = Config::try_parse_from(["web-svc", "--storage", "http://a:1, http://b:2/"]).unwrap();
         assert!(matches!(config.storage, Storage::Nodes(nodes) if nodes.len() == 2));
-        for bad in [["--storage", "embeded"], ["--metadata", "mysql://x"], ["--replicas", "0"], ["--listen", "8080"]] {
+        let worker =
+            Config::try_parse_from(["web-svc", "worker", "--metadata", "etcd://a:1,b:2", "--transcode-slots", "2"]);
+        let worker = worker.unwrap();
+        assert_eq!((worker.role, worker.listen().port(), worker.transcode_slots), (Some(Role::Worker), 0, Some(2)));
+        assert!(matches!(worker.metadata(), Metadata::Etcd(_)));
+        for bad in [
+            ["--metadata", "etcd://a"],
+            ["--storage", "embeded"],
+            ["--metadata", "mysql://x"],
+            ["--replicas", "0"],
+            ["--listen", "8080"],
+        ] {
             let error = Config::try_parse_from(["web-svc"].into_iter().chain(bad)).unwrap_err().to_string();
             assert!(error.contains(bad[0]), "{error}");
         }

@@ -1,10 +1,10 @@
 //! The janitor: deletes blobs that nothing refers to any more, and uploads that nobody finishes.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use futures_util::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
-use tokio::sync::broadcast;
+use tokio::{sync::broadcast, time::Instant};
 use triton_api::{Generation, VideoId, video::VideoState};
 
 use crate::{
@@ -17,10 +17,10 @@ use crate::{
 
 /// The janitor looks at least this often: trash becomes due by the passing of time.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
-/// Trash records and abandoned uploads of one round.
+/// Trash records of one round.
 const ROUND_MAX: u32 = 32;
-/// Uploads that a crash can have cut.
-const FORMER_UPLOADS_MAX: u32 = 10_000;
+/// Uploads that are looked at in one round.
+const UPLOADS_MAX: u32 = 10_000;
 /// How long the finished jobs of a ready video can be looked at.
 const FINISHED_JOBS_STAY: SignedDuration = SignedDuration::from_hours(24);
 /// Jobs dropped in one round: as many as one change takes.
@@ -28,22 +28,51 @@ const IDLE_JOBS_ROUND_MAX: u32 = 100;
 /// Deletes at once.
 const DELETES_IN_FLIGHT: usize = 8;
 
-/// Cleans up until the service stops.
-pub async fn run(app: App) {
-    let mut changes = app.store.subscribe();
+/// An upload whose process is gone is given up after this long: a process that is only slow to say that it lives is not
+/// robbed of what it receives.
+const UPLOADER_GONE: Duration = Duration::from_secs(30);
+
+/// Cleans up after the uploads that this process received, until the service stops. Every process does that.
+pub async fn tidy_own_uploads(app: App) {
     while !app.shutdown.is_cancelled() {
-        if let Err(error) = round(&app).await {
-            tracing::warn!(%error, "the janitor could not finish its round");
+        if let Err(error) = abandon_own_uploads(&app).await {
+            tracing::warn!(%error, "the uploads that broke off cannot be looked at");
         }
-        // Cancel safe: a broadcast receiver, a notification, a token and a sleep.
+        // Cancel safe: a notification, a token and a sleep.
         tokio::select! {
-            () = new_trash(&mut changes) => {}
             () = app.uploads.ended() => {}
             () = app.shutdown.cancelled() => {}
             () = tokio::time::sleep(LOOK_EVERY) => {}
         }
     }
     app.uploads.settle().await;
+}
+
+async fn abandon_own_uploads(app: &App) -> Result<(), StoreError> {
+    for video in app.store.videos_in_state(VideoState::Uploading, UPLOADS_MAX).await? {
+        let is_own = video.value.uploader.as_deref() == Some(&*app.process_id);
+        if is_own && !app.uploads.is_active(video.value.id) {
+            abandon(app, video.value.id, video.value.original.parts()).await;
+        }
+    }
+    Ok(())
+}
+
+/// Cleans up after everybody until `app.shutdown`. The leader does that.
+pub async fn run(app: App) {
+    let mut changes = app.store.subscribe();
+    let mut orphans = Orphans::new();
+    while !app.shutdown.is_cancelled() {
+        if let Err(error) = round(&app, &mut orphans).await {
+            tracing::warn!(%error, "the janitor could not finish its round");
+        }
+        // Cancel safe: a broadcast receiver, a token and a sleep.
+        tokio::select! {
+            () = new_trash(&mut changes) => {}
+            () = app.shutdown.cancelled() => {}
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+        }
+    }
 }
 
 /// Waits until some trash record changes.
@@ -57,15 +86,12 @@ async fn new_trash(changes: &mut broadcast::Receiver<Changed>) {
     }
 }
 
-async fn round(app: &App) -> Result<(), StoreError> {
+/// Since when the process of an upload has not been seen.
+type Orphans = HashMap<VideoId, Instant>;
+
+async fn round(app: &App, orphans: &mut Orphans) -> Result<(), StoreError> {
     upload::tus::sweep(app).await?;
-    // All of them: resumable uploads stay in this state for hours.
-    for video in app.store.videos_in_state(VideoState::Uploading, FORMER_UPLOADS_MAX).await? {
-        let ours = video.value.uploader.as_deref() == Some(&*app.process_id);
-        if ours && !app.uploads.is_active(video.value.id) {
-            abandon(app, video.value.id, video.value.original.parts()).await;
-        }
-    }
+    abandon_orphans(app, orphans).await?;
     let now = Timestamp::now();
     for (key, trash) in app.store.list::<TrashRecord>("trash/", ROUND_MAX).await? {
         if trash.value.not_before <= now && !app.shutdown.is_cancelled() {
@@ -74,6 +100,27 @@ async fn round(app: &App) -> Result<(), StoreError> {
     }
     forget_idle_jobs(app, now).await?;
     count_jobs(&app.store).await
+}
+
+/// Gives up the uploads whose process is gone: nobody will send the rest.
+async fn abandon_orphans(app: &App, orphans: &mut Orphans) -> Result<(), StoreError> {
+    let now = Instant::now();
+    let mut still = Orphans::new();
+    for video in app.store.videos_in_state(VideoState::Uploading, UPLOADS_MAX).await? {
+        let Some(uploader) = &video.value.uploader else { continue };
+        if app.membership.is_live(uploader) {
+            continue;
+        }
+        let since = orphans.get(&video.value.id).copied().unwrap_or(now);
+        // A process that is alone need not wait: nobody but its former self can have received it.
+        if app.membership.is_alone() || now.duration_since(since) > UPLOADER_GONE {
+            abandon(app, video.value.id, video.value.original.parts()).await;
+        } else {
+            still.insert(video.value.id, since);
+        }
+    }
+    *orphans = still;
+    Ok(())
 }
 
 /// Drops the jobs of videos that have been ready for a while, for an hour of video has hundreds, and of deleted ones.
@@ -155,20 +202,4 @@ async fn forget(app: &App, key: RecordKey, trash: &Stored<TrashRecord>) -> Resul
 async fn track_keys(store: &Store, id: VideoId, generation: Generation) -> Result<Vec<RecordKey>, StoreError> {
     let tracks = store.list::<serde_json::Value>(&RecordKey::tracks_prefix(id, generation), 100).await?;
     Ok(tracks.into_iter().map(|(key, _)| key).collect())
-}
-
-/// Takes over the uploads that a former life of this installation's only process was receiving; the next round removes
-/// them, for nobody will send the rest.
-pub async fn adopt_former_uploads(app: &App) -> Result<(), JournalError> {
-    let videos = app.store.videos_in_state(VideoState::Uploading, FORMER_UPLOADS_MAX).await;
-    for video in videos.map_err(JournalError::Unavailable)? {
-        // A resumable upload belongs to no process.
-        if video.value.uploader.is_none() {
-            continue;
-        }
-        let record = VideoRecord { uploader: Some(app.process_id.to_string()), ..video.value };
-        let change = Change::new().put(RecordKey::video(record.id), Expect::At(video.revision), &record)?;
-        app.journal.commit(change).await?;
-    }
-    Ok(())
 }

@@ -5,7 +5,10 @@ use std::{io::Write as _, process::ExitCode};
 use anyhow::Context as _;
 use clap::Parser as _;
 use triton_kit::{metrics, shutdown, telemetry};
-use web_svc::{config::Config, service};
+use web_svc::{
+    config::{Config, Role},
+    service,
+};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -23,7 +26,8 @@ async fn run(config: &Config) -> anyhow::Result<()> {
     telemetry::init(&config.log)?;
     metrics::init();
     let running = service::start(config).await?;
-    writeln!(std::io::stdout(), "web-svc listens on http://{}", running.address())?;
+    let name = if config.role == Some(Role::Worker) { "web-svc worker" } else { "web-svc" };
+    writeln!(std::io::stdout(), "{name} listens on http://{}", running.address())?;
     let signal = shutdown::signal().await.context("cannot wait for signals")?;
     tracing::info!(signal, "stopping");
     let drained = running.stop().await;

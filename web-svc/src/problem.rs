@@ -7,7 +7,15 @@ use crate::{journal::JournalError, ring::RingError, store::StoreError};
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
-        Self::internal(error)
+        match error {
+            // Not a fault of this record: another server of the installation can read it.
+            StoreError::Decode { .. } => Self::new(
+                ProblemType::Unavailable,
+                "A newer version of the service wrote this. Ask another server, or update this one.",
+            )
+            .with_cause(error),
+            _ => Self::internal(error),
+        }
     }
 }
 
@@ -17,13 +25,18 @@ impl From<JournalError> for ApiError {
             JournalError::Conflict { .. } => {
                 Self::new(ProblemType::Conflict, "Somebody else changed this at the same moment. Look again and retry.")
             }
-            JournalError::Unavailable(_) => {
+            JournalError::Unavailable(_) | JournalError::Unreachable(_) | JournalError::Deposed => {
                 Self::new(ProblemType::Unavailable, "The metadata cannot be written right now. Try again in a while.")
                     .with_cause(error)
             }
-            JournalError::TooManyOperations { .. } | JournalError::TooLarge { .. } | JournalError::Encode { .. } => {
-                Self::internal(error)
+            JournalError::Lagging { .. } => {
+                let detail = "The change was made, but this server does not see it yet. Look again in a while.";
+                Self::new(ProblemType::Unavailable, detail).with_cause(error)
             }
+            JournalError::TooManyOperations { .. }
+            | JournalError::TooLarge { .. }
+            | JournalError::Repeated { .. }
+            | JournalError::Encode { .. } => Self::internal(error),
         }
     }
 }

@@ -10,7 +10,7 @@ use triton_api::{
 use web_svc::{
     catalog::{JobKind, JobRecord, Original, Rest, VideoRecord},
     journal::{Change, Expect, Journal as _, RecordKey, SqliteJournal},
-    store::Store,
+    store::{Durability, Store},
 };
 
 fn video(state: VideoState, generation: u32) -> VideoRecord {
@@ -57,7 +57,7 @@ fn job(video_id: VideoId, generation: u32) -> JobRecord {
 #[tokio::test]
 async fn only_jobs_of_the_generation_in_the_making_are_leased_and_those_without_a_video_go() {
     let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(&dir.path().join("catalog.db")).await.unwrap();
+    let store = Store::open(&dir.path().join("catalog.db"), Durability::Full).await.unwrap();
     let journal = SqliteJournal::new(store.clone());
     let wanted = video(VideoState::Queued, 2);
     let others = [video(VideoState::Failed, 1), video(VideoState::Uploading, 1), video(VideoState::Ready, 1)];

@@ -3,6 +3,7 @@
 
 mod connection;
 mod lists;
+mod metadata;
 mod moves;
 mod server;
 mod uploads;

@@ -21,6 +21,7 @@ fn node(staged: bool) -> Node {
         weight: 100,
         state: NodeState::Active,
         health: NodeHealth::Up,
+        health_since: None,
         used_bytes: 0,
         capacity_bytes: 1 << 30,
         blobs: 0,
@@ -45,6 +46,7 @@ fn state(phase: RebalancePhase, epoch: u64) -> Rebalance {
         eta_seconds: Some(10),
         errors: Vec::new(),
         staged: Vec::new(),
+        reason: None,
     }
 }
 

@@ -70,6 +70,11 @@ impl Server {
         self.add(request, 200, "text/event-stream", format!(": hello\n\n{body}"))
     }
 
+    /// Adds an answer of JSON lines.
+    pub(crate) fn on_lines(&self, request: &str, lines: &str) -> &Self {
+        self.add(request, 200, "application/x-ndjson", lines.to_owned())
+    }
+
     fn add(&self, request: &str, status: u16, content_type: &'static str, body: String) -> &Self {
         let mut script = self.script.lock().unwrap();
         script.answers.entry(request.to_owned()).or_default().push(Answer { status, content_type, body });

@@ -59,6 +59,9 @@ pub struct Node {
     pub state: NodeState,
     /// Whether it answers.
     pub health: NodeHealth,
+    /// Since when it is suspect or down, as far as the process that answers has seen it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health_since: Option<Timestamp>,
     /// Payload bytes of its blobs; 0 while it does not answer.
     pub used_bytes: u64,
     /// Size of its file system; 0 while it does not answer.
@@ -142,6 +145,9 @@ pub struct Cluster {
     pub capacity_bytes: u64,
     /// The process that leads.
     pub leader: Option<String>,
+    /// What was done without a person about nodes that stayed away, in words: one sentence for each node.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replacements: Vec<String>,
     /// The nodes.
     pub nodes: Vec<Node>,
     /// The processes that transcode.

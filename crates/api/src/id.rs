@@ -143,6 +143,17 @@ impl NodeUrl {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether it is an address that only the node's own machine can reach.
+    pub fn is_loopback(&self) -> bool {
+        let host = url::Url::parse(&self.0);
+        host.is_ok_and(|url| match url.host() {
+            Some(url::Host::Ipv4(address)) => address.is_loopback(),
+            Some(url::Host::Ipv6(address)) => address.is_loopback(),
+            Some(url::Host::Domain(name)) => name == "localhost",
+            None => false,
+        })
+    }
 }
 
 impl fmt::Display for NodeUrl {

@@ -5,6 +5,9 @@ use utoipa::ToSchema;
 
 use crate::{Epoch, NodeId, NodeUrl};
 
+/// Fields of a record that this version does not know: who rewrites it keeps what a newer version wrote.
+pub type Rest = serde_json::Map<String, serde_json::Value>;
+
 /// Part of a partition's holders lie on this many partitions in every layout: `P` of the design.
 pub const PARTITIONS: u16 = 1024;
 
@@ -33,6 +36,10 @@ pub struct LayoutNode {
     pub weight: u32,
     /// What it is meant to do.
     pub state: NodeState,
+    /// Fields of newer versions.
+    #[serde(flatten)]
+    #[schema(ignore)]
+    pub rest: Rest,
 }
 
 /// One epoch's placement: a table from partition to nodes.
@@ -48,6 +55,17 @@ pub struct Layout {
     pub table: Vec<Vec<u16>>,
     /// BLAKE3 over epoch, replicas, nodes and table, as hexadecimal digits: two layouts with one digest are the same.
     pub digest: String,
+    /// Fields of newer versions; no part of the digest.
+    #[serde(flatten)]
+    #[schema(ignore)]
+    pub rest: Rest,
+}
+
+impl LayoutNode {
+    /// A node that holds partitions according to its weight.
+    pub fn active(id: NodeId, url: NodeUrl, zone: impl Into<String>, weight: u32) -> Self {
+        Self { id, url, zone: zone.into(), weight, state: NodeState::Active, rest: Rest::new() }
+    }
 }
 
 impl Layout {
@@ -82,9 +100,23 @@ pub struct LayoutRecord {
     /// The epoch that a migration is moving to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<Layout>,
+    /// Fields of newer versions.
+    #[serde(flatten)]
+    #[schema(ignore)]
+    pub rest: Rest,
 }
 
 impl LayoutRecord {
+    /// A record without a migration.
+    pub fn settled(current: Layout) -> Self {
+        Self { current, next: None, rest: Rest::new() }
+    }
+
+    /// A record with a migration from one epoch to the next.
+    pub fn migrating(current: Layout, next: Layout) -> Self {
+        Self { current, next: Some(next), rest: Rest::new() }
+    }
+
     /// The layout that writes go to.
     pub fn write_layout(&self) -> &Layout {
         self.next.as_ref().unwrap_or(&self.current)

@@ -8,6 +8,7 @@ pub mod cluster;
 pub mod id;
 pub mod job;
 pub mod layout;
+pub mod metadata;
 pub mod problem;
 pub mod range;
 pub mod rebalance;

@@ -40,6 +40,9 @@ pub struct Rebalance {
     pub errors: Vec<String>,
     /// Changes staged and not applied, in words.
     pub staged: Vec<String>,
+    /// Why the migration was begun, where no person did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// One node before and after.

@@ -26,12 +26,20 @@ use crate::problem::ApiError;
 #[derive(Clone, Default, clap::Args)]
 pub struct SecretArgs {
     /// The secret that all services of the cluster share (better in a file: arguments are visible to every user)
-    #[arg(long, env = "TRITON_CLUSTER_SECRET", value_name = "TEXT", hide_env_values = true, hide_short_help = true)]
+    #[arg(
+        long,
+        global = true,
+        env = "TRITON_CLUSTER_SECRET",
+        value_name = "TEXT",
+        hide_env_values = true,
+        hide_short_help = true
+    )]
     cluster_secret: Option<String>,
     /// A file with the secret that all services of the cluster share
     // The parser of `PathBuf` refuses the empty text that `VARIABLE=` in an environment file gives.
     #[arg(
         long,
+        global = true,
         env = "TRITON_CLUSTER_SECRET_FILE",
         value_name = "FILE",
         value_parser = OsStringValueParser::new().map(PathBuf::from)

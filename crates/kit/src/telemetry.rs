@@ -37,10 +37,10 @@ pub enum LogFormat {
 #[derive(Debug, Clone, clap::Args)]
 pub struct LogArgs {
     /// What to log: a level, or `target=level` pairs joined by commas (tracing's filter syntax)
-    #[arg(long = "log", env = "RUST_LOG", value_name = "FILTER", default_value = "info")]
+    #[arg(long = "log", global = true, env = "RUST_LOG", value_name = "FILTER", default_value = "info")]
     pub filter: String,
     /// How log lines look
-    #[arg(long, env = "TRITON_LOG_FORMAT", value_enum, default_value_t)]
+    #[arg(long, global = true, env = "TRITON_LOG_FORMAT", value_enum, default_value_t)]
     pub log_format: LogFormat,
 }
 

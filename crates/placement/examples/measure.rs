@@ -12,13 +12,12 @@ use triton_placement::{balance, layout, movement, movement_lower_bound};
 const REPLICAS: u8 = 3;
 
 fn node(number: u16, zones: u16, weight: u32) -> LayoutNode {
-    LayoutNode {
-        id: NodeId::from_u128(u128::from(number) + 1),
-        url: format!("http://10.0.0.1:{}", 10_000 + number).parse().unwrap(),
-        zone: format!("zone-{}", number % zones),
+    LayoutNode::active(
+        NodeId::from_u128(u128::from(number) + 1),
+        format!("http://10.0.0.1:{}", 10_000 + number).parse().unwrap(),
+        format!("zone-{}", number % zones),
         weight,
-        state: NodeState::Active,
-    }
+    )
 }
 
 fn timed(build: impl Fn() -> Layout) -> (Layout, Duration) {

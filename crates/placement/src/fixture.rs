@@ -8,13 +8,12 @@ use triton_api::{
 
 /// An active node; the same number gives the same id and address.
 pub(crate) fn node(number: u16, zone: &str, weight: u32) -> LayoutNode {
-    LayoutNode {
-        id: NodeId::from_u128(u128::from(number) + 1),
-        url: format!("http://127.0.0.1:{}", 10_000 + number).parse().unwrap(),
-        zone: zone.to_owned(),
+    LayoutNode::active(
+        NodeId::from_u128(u128::from(number) + 1),
+        format!("http://127.0.0.1:{}", 10_000 + number).parse().unwrap(),
+        zone.to_owned(),
         weight,
-        state: NodeState::Active,
-    }
+    )
 }
 
 /// A change that an operator may ask for; `which` is taken modulo the nodes there are.

@@ -19,7 +19,7 @@
 
 use triton_api::{
     Epoch, NodeId, PartitionId,
-    layout::{Layout, LayoutNode, PARTITIONS},
+    layout::{Layout, LayoutNode, PARTITIONS, Rest},
 };
 
 use crate::{
@@ -60,7 +60,8 @@ pub fn change(current: &Layout, nodes: Vec<LayoutNode>, replicas: u8) -> Result<
     if current.epoch == Epoch::new(u64::MAX) {
         return Err(PlacementError::LastEpoch { epoch: current.epoch });
     }
-    build(current.epoch.next(), nodes, replicas, &holders(current))
+    let next = build(current.epoch.next(), nodes, replicas, &holders(current))?;
+    Ok(Layout { rest: current.rest.clone(), ..next })
 }
 
 fn build(
@@ -75,7 +76,7 @@ fn build(
         .into_iter()
         .map(|row| row.into_iter().map(to_position).collect())
         .collect();
-    let mut layout = Layout { epoch, replicas, nodes, table, digest: String::new() };
+    let mut layout = Layout { epoch, replicas, nodes, table, digest: String::new(), rest: Rest::new() };
     layout.digest = digest(&layout);
     // A wrong table loses data: a mistake of ours becomes a refused change.
     verify(&layout)?;

@@ -137,6 +137,8 @@ fn hash_text(hasher: &mut blake3::Hasher, text: &str) {
 mod tests {
     use triton_api::{Epoch, NodeId};
 
+    use triton_api::layout::Rest;
+
     use super::*;
     use crate::{fixture::node, layout};
 
@@ -229,7 +231,7 @@ mod tests {
         let mut nodes = vec![node(0, "zone", 100), node(1, "zürich", 70_000)];
         nodes[0].state = NodeState::Draining;
         let (epoch, table) = (Epoch::new(7), vec![vec![1, 258], vec![0]]);
-        let layout = Layout { epoch, replicas: 2, nodes, table, digest: String::new() };
+        let layout = Layout { epoch, replicas: 2, nodes, table, digest: String::new(), rest: Rest::new() };
         assert_eq!(digest(&layout), "12a6a1992536459321b037f89d7084b15028dab6702cce7500da58460dfaf5a3");
     }
 }

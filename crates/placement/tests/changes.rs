@@ -10,13 +10,12 @@ use triton_api::{
 use triton_placement::{PlacementError, balance, layout, movement, movement_lower_bound, partition_of, verify};
 
 fn node(number: u16, zone: u16, weight: u32) -> LayoutNode {
-    LayoutNode {
-        id: NodeId::from_u128(u128::from(number) + 1),
-        url: format!("http://127.0.0.1:{}", 10_000 + number).parse().expect("an address"),
-        zone: format!("zone-{zone}"),
+    LayoutNode::active(
+        NodeId::from_u128(u128::from(number) + 1),
+        format!("http://127.0.0.1:{}", 10_000 + number).parse().expect("an address"),
+        format!("zone-{zone}"),
         weight,
-        state: NodeState::Active,
-    }
+    )
 }
 
 fn equal_nodes(count: u16) -> Vec<LayoutNode> {

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use triton_api::{
     NodeId, NodeUrl,
     client::{Caller, NodeClient},
-    layout::{LayoutNode, NodeState},
+    layout::LayoutNode,
 };
 
 use crate::{Process, Program, free_port};
@@ -69,7 +69,7 @@ impl StorageNode {
     /// The node as a layout would list it: active, with the usual weight.
     pub fn in_zone(&self, zone: &str) -> LayoutNode {
         let (id, url, zone) = (self.id, self.url.clone(), zone.to_owned());
-        LayoutNode { id, url, zone, weight: 100, state: NodeState::Active }
+        LayoutNode::active(id, url, zone, 100)
     }
 }
 

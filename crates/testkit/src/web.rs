@@ -35,16 +35,26 @@ pub struct WebService {
 impl WebService {
     /// Starts an all-in-one service on free ports, with further arguments.
     pub async fn start(args: &[&str]) -> Self {
+        let node = format!("127.0.0.1:{}", free_port());
+        let mut service = Self::launch(args, &["--node-listen", &node]).await;
+        service.node_url = format!("http://{node}").parse().unwrap();
+        service
+    }
+
+    async fn launch(args: &[&str], more: &[&str]) -> Self {
         let temporary = tempfile::tempdir().unwrap();
-        let (listen, node) = (format!("127.0.0.1:{}", free_port()), format!("127.0.0.1:{}", free_port()));
+        let listen = format!("127.0.0.1:{}", free_port());
         let program = Program::ours("web-svc", temporary.path().join("log"))
-            .args(["--listen", &listen, "--node-listen", &node, "--data-dir"])
+            .args(args.iter().map(OsString::from))
+            .args(["--listen", &listen, "--data-dir"])
             .arg(temporary.path().join("data"))
-            .args(args.iter().map(OsString::from));
+            .args(more.iter().map(OsString::from));
         let origin = format!("http://{listen}");
         let mut process = program.start();
         process.wait_ready(&format!("{origin}/readyz"), START_DEADLINE).await;
-        Self { process, origin, node_url: format!("http://{node}").parse().unwrap(), temporary }
+        // Without an embedded node nobody answers there.
+        let node_url = "http://127.0.0.1:9".parse().unwrap();
+        Self { process, origin, node_url, temporary }
     }
 
     /// Starts a service whose blobs lie on the given nodes.
@@ -54,6 +64,14 @@ impl WebService {
         let mut all = vec!["--storage", storage.as_str()];
         all.extend(args);
         Self::start(&all).await
+    }
+
+    /// Starts a worker: a process that only transcodes, for an installation on etcd. Its origin answers nothing but health
+    /// and metrics.
+    pub async fn worker(etcd: &str, args: &[&str]) -> Self {
+        let mut all = vec!["worker", "--metadata", etcd];
+        all.extend(args);
+        Self::launch(&all, &[]).await
     }
 
     /// Kills it if it still runs, starts it again with the same arguments, and waits until it is ready.

@@ -99,8 +99,11 @@ impl LayoutBook {
                 std::cmp::Ordering::Less => {
                     return Err(LearnError::Stale { known: epochs(&known), given: epochs(&record) });
                 }
-                std::cmp::Ordering::Equal => return Err(LearnError::Forked(epochs(&known))),
-                std::cmp::Ordering::Greater => {}
+                std::cmp::Ordering::Equal if digests(&record) != digests(&known) => {
+                    return Err(LearnError::Forked(epochs(&known)));
+                }
+                // The same layout with more said about it, in fields that this version does not know.
+                std::cmp::Ordering::Equal | std::cmp::Ordering::Greater => {}
             }
         }
         let json = serde_json::to_vec(&record).expect("a layout is plain JSON");
@@ -124,6 +127,11 @@ fn verify(record: &LayoutRecord) -> Result<(), LearnError> {
 
 fn rank(record: &LayoutRecord) -> (Epoch, Epoch) {
     (record.write_epoch(), record.current.epoch)
+}
+
+/// What tells two layouts apart that have the same epochs.
+fn digests(record: &LayoutRecord) -> (&str, Option<&str>) {
+    (&record.current.digest, record.next.as_ref().map(|next| next.digest.as_str()))
 }
 
 fn epochs(record: &LayoutRecord) -> String {

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use triton_api::{
     BlobHash, BlobKey, Epoch, NodeUrl, PartitionId,
     client::{Caller, NodeClient},
-    layout::{LayoutNode, NodeState},
+    layout::LayoutNode,
 };
 
 /// A node with a directory of its own.
@@ -71,7 +71,7 @@ impl Node {
 
     fn member(&self) -> LayoutNode {
         let (id, url, zone) = (self.running.id(), self.url.clone(), self.url.to_string());
-        LayoutNode { id, url, zone, weight: 100, state: NodeState::Active }
+        LayoutNode::active(id, url, zone, 100)
     }
 
     fn temporary_files(&self) -> usize {

@@ -32,7 +32,7 @@ impl Scene {
         let first = triton_placement::layout::first(members[..2].to_vec(), 2).unwrap();
         let second = triton_placement::layout::change(&first, members, 2).unwrap();
         let scene = Self { nodes, first, second };
-        scene.announce(&LayoutRecord { current: scene.first.clone(), next: None }).await;
+        scene.announce(&LayoutRecord::settled(scene.first.clone())).await;
         for number in 0..BLOBS {
             for node in &scene.nodes[..2] {
                 put(node, &name(number), &content(number, LEN), scene.first.epoch).await;
@@ -48,11 +48,11 @@ impl Scene {
     }
 
     async fn begin(&self) {
-        self.announce(&LayoutRecord { current: self.first.clone(), next: Some(self.second.clone()) }).await;
+        self.announce(&LayoutRecord::migrating(self.first.clone(), self.second.clone())).await;
     }
 
     async fn commit(&self) {
-        self.announce(&LayoutRecord { current: self.second.clone(), next: None }).await;
+        self.announce(&LayoutRecord::settled(self.second.clone())).await;
     }
 
     fn pull_request(&self, bytes_max: u64) -> PullRequest {

@@ -10,8 +10,8 @@ async fn node_learns_layouts_and_fences_older_writers() {
     assert_eq!(node.client.layout().await.unwrap(), None);
     let first = triton_placement::layout::first(vec![node.member()], 1).unwrap();
     let second = triton_placement::layout::change(&first, vec![node.member()], 3).unwrap();
-    let begun = LayoutRecord { current: first.clone(), next: Some(second.clone()) };
-    node.client.put_layout(&LayoutRecord { current: first.clone(), next: None }).await.unwrap();
+    let begun = LayoutRecord::migrating(first.clone(), second.clone());
+    node.client.put_layout(&LayoutRecord::settled(first.clone())).await.unwrap();
     put(&node, "a", &Bytes::from("x"), first.epoch).await;
     for _ in 0..2 {
         node.client.put_layout(&begun).await.unwrap();
@@ -22,7 +22,7 @@ async fn node_learns_layouts_and_fences_older_writers() {
     assert_eq!(stale.problem_type(), Some(triton_api::ProblemType::StaleEpoch));
     let stale = node.client.delete(&key("a"), first.epoch).await.unwrap_err();
     assert_eq!(stale.problem_type(), Some(triton_api::ProblemType::StaleEpoch));
-    let replayed = node.client.put_layout(&LayoutRecord { current: first, next: None }).await.unwrap_err();
+    let replayed = node.client.put_layout(&LayoutRecord::settled(first)).await.unwrap_err();
     assert_eq!(replayed.problem_type(), Some(triton_api::ProblemType::StaleEpoch));
     put(&node, "b", &Bytes::from("x"), second.epoch).await;
 }

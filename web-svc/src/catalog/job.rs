@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use triton_api::{Generation, VideoId, job::JobState};
 
-use super::Rest;
+use super::{Rest, rest::keeps_unknown_fields};
 
 /// What a job does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -61,10 +61,14 @@ pub struct Lease {
     pub token: u64,
     /// When it ends unless renewed.
     pub expires_at: Timestamp,
+    /// Fields of newer versions.
+    #[serde(flatten)]
+    pub rest: Rest,
 }
 
 /// What the journal keeps of a job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct JobRecord {
     /// The version of this shape.
     pub v: u32,
@@ -103,9 +107,11 @@ pub struct JobRecord {
     /// When it was created.
     pub created_at: Timestamp,
     /// Fields of newer versions.
-    #[serde(flatten)]
+    #[serde(skip)]
     pub rest: Rest,
 }
+
+keeps_unknown_fields!(JobRecord);
 
 impl JobRecord {
     /// Failures after which a job is given up.

@@ -1,9 +1,11 @@
 //! The catalog's records: what the journal keeps of videos, their jobs and what is to be deleted.
 //!
-//! Records are JSON with a version. Fields that this version does not know survive a rewrite in `rest`, so that an older
-//! process can run beside a newer one.
+//! Records are JSON with a version. Fields that this version does not know survive a rewrite in `rest`, at whatever depth
+//! they are, so that an older process can run beside a newer one (see [`rest`]). What lives by itself inside of a record,
+//! such as a lease, has a `rest` of its own: the next lease must not inherit from the one before.
 
 mod job;
+pub(crate) mod rest;
 mod title;
 mod track;
 mod trash;
@@ -18,5 +20,5 @@ pub use trash::TrashRecord;
 pub use upload::{UploadKind, UploadRecord, UploadState};
 pub use video::{Original, PART_BYTES, Published, VideoRecord};
 
-/// Fields of a record that this version does not know.
-pub type Rest = serde_json::Map<String, serde_json::Value>;
+pub(crate) use rest::keeps_unknown_fields;
+pub use triton_api::layout::Rest;

@@ -2,11 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Rest;
+use super::{Rest, rest::keeps_unknown_fields};
 use crate::pipeline::{AudioRendition, FrameRate, RenditionName, SegmentInfo, Track, VideoRendition};
 
 /// One stored rendition of a generation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct TrackRecord {
     /// The version of this shape.
     pub v: u32,
@@ -23,9 +24,11 @@ pub struct TrackRecord {
     /// What is particular to pictures or sound.
     pub kind: TrackKind,
     /// Fields of newer versions.
-    #[serde(flatten)]
+    #[serde(skip)]
     pub rest: Rest,
 }
+
+keeps_unknown_fields!(TrackRecord);
 
 /// What is particular to pictures or sound.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

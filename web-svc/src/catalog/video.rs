@@ -7,13 +7,14 @@ use triton_api::{
     video::{Rendition, VideoState, Visibility},
 };
 
-use super::Rest;
+use super::{Rest, rest::keeps_unknown_fields};
 
 /// The length of each part of an original but the last, in bytes.
 pub const PART_BYTES: u64 = 8 * 1024 * 1024;
 
 /// What the journal keeps of a video.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct VideoRecord {
     /// The version of this shape.
     pub v: u32,
@@ -43,9 +44,11 @@ pub struct VideoRecord {
     #[serde(default)]
     pub uploader: Option<String>,
     /// Fields of newer versions.
-    #[serde(flatten)]
+    #[serde(skip)]
     pub rest: Rest,
 }
+
+keeps_unknown_fields!(VideoRecord, Published);
 
 /// The uploaded file, which lies on the ring in parts of [`PART_BYTES`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +68,7 @@ impl Original {
 
 /// A generation that plays.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct Published {
     /// The generation.
     pub generation: Generation,
@@ -80,6 +84,9 @@ pub struct Published {
     pub poster: bool,
     /// Whether there are thumbnails.
     pub storyboard: bool,
+    /// Fields of newer versions.
+    #[serde(skip)]
+    pub rest: Rest,
 }
 
 impl VideoRecord {

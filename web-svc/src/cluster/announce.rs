@@ -78,9 +78,9 @@ impl Announcer {
         }
     }
 
-    /// Probes every node that is not given up.
+    /// Probes every node, those that are given up as well: one may be taken back when it answers.
     pub(super) async fn probe_all(&self, record: &LayoutRecord) -> Vec<(NodeId, Option<NodeInfo>)> {
-        each(record, |node| async move { (node.id, self.probe(node).await) }).await
+        each_of(record.nodes(), |node| async move { (node.id, self.probe(node).await) }).await
     }
 
     /// Tells the layout to every node that does not know it yet.
@@ -145,6 +145,13 @@ impl Announcer {
 /// Does something with every node of the record that is not given up, several at once.
 async fn each<'a, T, F: Future<Output = T>>(record: &'a LayoutRecord, task: impl Fn(&'a LayoutNode) -> F) -> Vec<T> {
     let nodes = record.nodes().into_iter().filter(|node| !is_given_up(record, node.id));
-    let tasks: Vec<F> = nodes.map(task).collect();
+    each_of(nodes.collect(), task).await
+}
+
+async fn each_of<'a, T, F: Future<Output = T>>(
+    nodes: Vec<&'a LayoutNode>,
+    task: impl Fn(&'a LayoutNode) -> F,
+) -> Vec<T> {
+    let tasks: Vec<F> = nodes.into_iter().map(task).collect();
     stream::iter(tasks).buffer_unordered(NODES_IN_FLIGHT).collect().await
 }

@@ -46,18 +46,18 @@ impl Cluster {
         let client = NodeClient::new(self.inner.caller.clone(), new.url.clone());
         let info = client.info().await;
         let info = info.map_err(|source| ClusterError::NoAnswer { url: new.url.clone(), source: Box::new(source) })?;
-        let node = LayoutNode { id: info.id, url: new.url, zone, weight, state: NodeState::Active };
-        let state = self.inner.records.state().await?;
+        let node = LayoutNode::active(info.id, new.url, zone, weight);
+        let state = self.records.state().await?;
         check_is_new(&state, &node, info.epoch)?;
         let layout = state.layout.value.write_layout();
-        let staged = state.staged().with(layout, StagedNode { node, remove: false });
+        let staged = state.staged().with(layout, StagedNode::new(node, false));
         self.stage(&state, staged).await?;
         Ok(info.id)
     }
 
     /// Stages that a node gives up everything it holds and stays.
     pub async fn drain_node(&self, id: NodeId) -> Result<(), ClusterError> {
-        let state = self.inner.records.state().await?;
+        let state = self.records.state().await?;
         let layout = state.layout.value.write_layout();
         let wanted = state.staged().wanted(layout, id).ok_or(ClusterError::UnknownNode(id))?;
         if layout.node(id).is_none() {
@@ -67,7 +67,7 @@ impl Cluster {
             return Err(ClusterError::Refused(format!("Node {id} is given up: nothing can be read from it.")));
         }
         let node = LayoutNode { state: NodeState::Draining, ..wanted };
-        let staged = state.staged().with(layout, StagedNode { node, remove: false });
+        let staged = state.staged().with(layout, StagedNode::new(node, false));
         self.stage(&state, staged).await
     }
 
@@ -75,7 +75,7 @@ impl Cluster {
     pub async fn change_node(&self, id: NodeId, change: NodeChange) -> Result<(), ClusterError> {
         change.weight.map_or(Ok(()), check_weight).map_err(ClusterError::Invalid)?;
         change.zone.as_deref().map_or(Ok(()), check_zone).map_err(ClusterError::Invalid)?;
-        let state = self.inner.records.state().await?;
+        let state = self.records.state().await?;
         let layout = state.layout.value.write_layout();
         let wanted = state.staged().wanted(layout, id).ok_or(ClusterError::UnknownNode(id))?;
         let remove = state.staged().entry(id).is_some_and(|staged| staged.remove);
@@ -84,13 +84,13 @@ impl Cluster {
             weight: change.weight.unwrap_or(wanted.weight),
             ..wanted
         };
-        let staged = state.staged().with(layout, StagedNode { node, remove });
+        let staged = state.staged().with(layout, StagedNode::new(node, remove));
         self.stage(&state, staged).await
     }
 
     /// Removes a node that holds nothing; stages the removal of one that does. With `force` nothing is read from it.
     pub async fn remove_node(&self, id: NodeId, force: bool) -> Result<Removal, ClusterError> {
-        let state = self.inner.records.state().await?;
+        let state = self.records.state().await?;
         let record = &state.layout.value;
         let layout = record.write_layout();
         let Some(node) = layout.node(id) else {
@@ -104,13 +104,13 @@ impl Cluster {
         let is_unused = record.next.is_none() && state.migration.is_none() && layout.partitions_of(id) == 0;
         if is_unused && (force || node.state == NodeState::Down || self.is_empty(node).await?) {
             let change = Change::new().require(RecordKey::migration(), state.expect_migration());
-            self.inner.records.commit(removal(&state, &[], &[id], change)?).await?;
+            self.records.commit(removal(&state, &[], &[id], change)?).await?;
             self.refresh().await?;
             return Ok(Removal::Done);
         }
         let wanted = if force { NodeState::Down } else { NodeState::Draining };
         let node = LayoutNode { state: wanted, ..node.clone() };
-        let staged = state.staged().with(layout, StagedNode { node, remove: true });
+        let staged = state.staged().with(layout, StagedNode::new(node, true));
         self.stage(&state, staged).await?;
         Ok(Removal::Staged)
     }
@@ -129,7 +129,7 @@ impl Cluster {
     async fn stage(&self, state: &State, staged: StagedLayout) -> Result<(), ClusterError> {
         self.propose(state.layout.value.write_layout(), &staged).await?;
         let change = Change::new().require(RecordKey::layout(), state.expect_layout());
-        self.inner.records.commit(put_staged(change, state, &staged)?).await
+        self.records.commit(put_staged(change, state, &staged)?).await
     }
 
     /// Computes the layout that comes next, off the threads that serve requests.
@@ -141,7 +141,7 @@ impl Cluster {
 
     /// What applying the staged changes would move.
     pub async fn plan(&self) -> Result<RebalancePlan, ClusterError> {
-        let state = self.inner.records.state().await?;
+        let state = self.records.state().await?;
         let record = state.layout.value.clone();
         let Some(proposal) = self.propose(record.write_layout(), &state.staged()).await? else {
             return Ok(tokio::task::spawn_blocking(move || plan::no_plan(record.write_layout())).await?);
@@ -152,7 +152,7 @@ impl Cluster {
 
     /// Begins the migration to what is staged.
     pub async fn apply(&self, expected: Option<Epoch>) -> Result<Application, ClusterError> {
-        let state = self.inner.records.state().await?;
+        let state = self.records.state().await?;
         let LayoutRecord { current, .. } = &state.layout.value;
         if let Some(expected) = expected.filter(|expected| *expected != current.epoch) {
             return Err(ClusterError::EpochMoved { expected, found: current.epoch });
@@ -162,17 +162,30 @@ impl Cluster {
         if state.migration.is_some() {
             return Err(ClusterError::Refused("A migration runs: wait for its end, or abort it.".to_owned()));
         }
+        self.begin(&state, proposal, None, Change::new()).await?;
+        Ok(Application::Begun)
+    }
+
+    /// Begins the migration of a proposal that was made from the given state, together with `change`.
+    pub(super) async fn begin(
+        &self,
+        state: &State,
+        proposal: Proposal,
+        reason: Option<String>,
+        change: Change,
+    ) -> Result<(), ClusterError> {
         let census = self.census(&state.layout.value).await;
         let bytes = plan::bytes_in(&proposal.current, &proposal.next, &census).values().sum();
-        let (layout, migration) = migration::begin(proposal, bytes, Timestamp::now());
-        let change = Change::new()
+        let (layout, mut migration) = migration::begin(proposal, bytes, Timestamp::now());
+        migration.reason = reason;
+        let layout = LayoutRecord { rest: state.layout.value.rest.clone(), ..layout };
+        let change = change
             .put(RecordKey::layout(), state.expect_layout(), &layout)?
             .put(RecordKey::migration(), state.expect_migration(), &migration)?
             .delete(RecordKey::staged_layout(), state.expect_staged());
-        self.inner.records.commit(change).await?;
+        self.records.commit(change).await?;
         tracing::info!(from = %migration.from, to = %migration.to, bytes, "a migration begins");
-        self.refresh().await?;
-        Ok(Application::Begun)
+        self.refresh().await
     }
 
     /// Holds the migration, or lets it go on.
@@ -185,7 +198,7 @@ impl Cluster {
             let change = Change::new().put(RecordKey::migration(), state.expect_migration(), &held)?;
             Ok(((), (running.paused != paused).then_some(change)))
         };
-        self.inner.records.decide(decide).await
+        self.records.decide(decide).await
     }
 
     /// Turns a migration back, or drops what is staged where none runs.
@@ -204,7 +217,7 @@ impl Cluster {
             let change = change.put(RecordKey::migration(), state.expect_migration(), &reversal)?;
             Ok(((), Some(change)))
         };
-        self.inner.records.decide(decide).await?;
+        self.records.decide(decide).await?;
         self.refresh().await
     }
 }
@@ -249,11 +262,11 @@ pub(super) fn removal(
     let layout = smaller.clone().unwrap_or_else(|| record.current.clone());
     let mut staged = gone.iter().fold(state.staged(), |staged, id| staged.without(*id));
     for node in wanted.iter().filter_map(|id| layout.node(*id)) {
-        staged = staged.with(&layout, StagedNode { node: node.clone(), remove: true });
+        staged = staged.with(&layout, StagedNode::new(node.clone(), true));
     }
     let change = match smaller {
         Some(layout) => {
-            let record = LayoutRecord { current: layout, next: None };
+            let record = LayoutRecord { current: layout, next: None, rest: record.rest.clone() };
             change.put(RecordKey::layout(), state.expect_layout(), &record)?
         }
         None => change.require(RecordKey::layout(), state.expect_layout()),

@@ -110,7 +110,7 @@ impl From<ClusterError> for ApiError {
                     "Somebody else changed the cluster at the same time: try again.",
                 );
             }
-            ClusterError::Journal(JournalError::Unavailable(_)) => {
+            ClusterError::Journal(cause) if cause.is_outage() => {
                 return Self::new(ProblemType::Unavailable, "The metadata cannot be changed right now.")
                     .with_cause(error);
             }

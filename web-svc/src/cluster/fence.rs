@@ -48,12 +48,12 @@ mod tests {
 
     #[test]
     fn a_minority_may_be_silent_and_a_majority_may_not() {
-        let three = LayoutRecord { current: layout_of(5, 3), next: None };
+        let three = LayoutRecord::settled(layout_of(5, 3));
         assert!(safe_everywhere(&three, &[1, 2, 3, 4]));
         assert!(!safe_everywhere(&three, &[1, 2, 3]));
-        let alone = LayoutRecord { current: layout_of(1, 3), next: None };
+        let alone = LayoutRecord::settled(layout_of(1, 3));
         assert!(safe_everywhere(&alone, &[1]) && !safe_everywhere(&alone, &[]));
-        let two = LayoutRecord { current: layout_of(2, 2), next: None };
+        let two = LayoutRecord::settled(layout_of(2, 2));
         assert!(safe_everywhere(&two, &[1]) && !safe_everywhere(&two, &[]));
     }
 
@@ -63,7 +63,7 @@ mod tests {
         let mut nodes = current.nodes.clone();
         nodes[4].state = NodeState::Down;
         let next = triton_placement::layout::change(&current, nodes, 3).unwrap();
-        let record = LayoutRecord { current, next: Some(next) };
+        let record = LayoutRecord::migrating(current, next);
         assert!(safe_everywhere(&record, &[1, 2, 3]) && !safe_everywhere(&record, &[1, 2]));
     }
 }

@@ -40,7 +40,7 @@ struct Work {
 impl Cluster {
     /// Works on whatever migration there is, for as long as this process leads.
     pub(super) async fn migrate(&self, shutdown: &CancellationToken) {
-        let mut changes = self.inner.records.changes();
+        let mut changes = self.records.changes();
         let mut backoff = Backoff::default();
         while !shutdown.is_cancelled() {
             let pause = match self.migrate_once(shutdown).await {
@@ -62,7 +62,7 @@ impl Cluster {
     }
 
     async fn migrate_once(&self, shutdown: &CancellationToken) -> Result<(), ClusterError> {
-        let state = self.inner.records.state().await?;
+        let state = self.records.state().await?;
         let Some(migration) = state.migration().filter(|migration| !migration.paused).cloned() else { return Ok(()) };
         let hold = shutdown.child_token();
         let work = Arc::new(Work {
@@ -83,9 +83,9 @@ impl Cluster {
 
     /// Returns when the migration is paused, aborted or otherwise another than this one.
     async fn until_changed(&self, of: &MigrationRecord) {
-        let mut changes = self.inner.records.changes();
+        let mut changes = self.records.changes();
         loop {
-            match self.inner.records.migration().await {
+            match self.records.migration().await {
                 Ok(Some(stored)) if ledger::is_same(&stored.value, of) && !stored.value.paused => {}
                 Ok(_) => return,
                 Err(error) => tracing::warn!(%error, "the migration's record cannot be read"),
@@ -104,7 +104,7 @@ impl Work {
             MigrationPhase::Copying => self.copy().await,
             MigrationPhase::Reclaiming => self.reclaim().await,
         };
-        self.ledger.write(&self.cluster.inner.records, &self.migration).await?;
+        self.ledger.write(&self.cluster.records, &self.migration).await?;
         outcome
     }
 
@@ -148,7 +148,7 @@ impl Work {
             if !self.is_held() {
                 tracing::warn!(last = self.ledger.last_error(), "parts of the migration have to be tried again");
             }
-            self.ledger.write(&self.cluster.inner.records, &self.migration).await?;
+            self.ledger.write(&self.cluster.records, &self.migration).await?;
             let now = self.ledger.progress();
             if now != before {
                 (before, backoff) = (now, Backoff::default());
@@ -174,7 +174,7 @@ impl Work {
                 let silent = silent.collect::<Vec<_>>().join(", ");
                 self.ledger.failed(format!("waiting for these nodes to learn the new layout: {silent}"));
             }
-            self.ledger.write(&self.cluster.inner.records, &self.migration).await?;
+            self.ledger.write(&self.cluster.records, &self.migration).await?;
             self.pause(backoff.next()).await;
         }
         Ok(())
@@ -207,7 +207,7 @@ impl Work {
                     }
                     None => return Ok(complete && !self.is_held()),
                 },
-                _ = writes.tick() => self.ledger.write(&self.cluster.inner.records, &self.migration).await?,
+                _ = writes.tick() => self.ledger.write(&self.cluster.records, &self.migration).await?,
             }
         }
     }
@@ -233,8 +233,8 @@ impl Work {
     }
 
     async fn commit(&self) -> Result<(), ClusterError> {
-        self.ledger.write(&self.cluster.inner.records, &self.migration).await?;
-        let records = &self.cluster.inner.records;
+        self.ledger.write(&self.cluster.records, &self.migration).await?;
+        let records = &self.cluster.records;
         let committed = records.decide(|state| {
             let Some((layout, migration)) =
                 self.own(state).and_then(|running| migration::commit(&state.layout.value, running, Timestamp::now()))
@@ -278,7 +278,7 @@ impl Work {
             let report = self.cluster.repair(&self.record, tasks, &self.hold).await;
             self.explain(report.errors);
             fruitless = if report.blobs_released > 0 { 0 } else { fruitless + 1 };
-            self.ledger.write(&self.cluster.inner.records, &self.migration).await?;
+            self.ledger.write(&self.cluster.records, &self.migration).await?;
             if fruitless > 0 {
                 self.pause(backoff.next()).await;
             }
@@ -300,7 +300,7 @@ impl Work {
         }
         // Who waits for the end looks at the nodes next, and should see what they hold now.
         self.cluster.probe().await;
-        let records = &self.cluster.inner.records;
+        let records = &self.cluster.records;
         records
             .decide(|state| {
                 if self.own(state).is_none() {

@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use triton_api::{
     Epoch, NodeId,
-    layout::{Layout, LayoutNode, LayoutRecord, NodeState},
+    layout::{Layout, LayoutNode, LayoutRecord, NodeState, Rest},
 };
 use triton_placement::movement;
 
@@ -67,11 +67,17 @@ pub struct MigrationRecord {
     /// Nodes that leave the cluster at the end.
     #[serde(default)]
     pub removals: Vec<NodeId>,
+    /// Why it was begun, where no person did.
+    #[serde(default)]
+    pub reason: Option<String>,
     /// When it began.
     pub started_at: Timestamp,
     /// When the new epoch was committed: former holders keep their copies for a grace time from then on.
     #[serde(default)]
     pub committed_at: Option<Timestamp>,
+    /// Fields of newer versions.
+    #[serde(flatten)]
+    pub rest: Rest,
 }
 
 impl MigrationRecord {
@@ -92,15 +98,17 @@ impl MigrationRecord {
             bytes_per_second: 0,
             errors: Vec::new(),
             removals,
+            reason: None,
             started_at: now,
             committed_at: None,
+            rest: Rest::new(),
         }
     }
 }
 
 /// Begins the migration of a proposal.
 pub fn begin(proposal: Proposal, bytes_total: u64, now: Timestamp) -> (LayoutRecord, MigrationRecord) {
-    let record = LayoutRecord { current: proposal.current, next: Some(proposal.next) };
+    let record = LayoutRecord::migrating(proposal.current, proposal.next);
     let migration = MigrationRecord::starting(&record, bytes_total, proposal.removals, now);
     (record, migration)
 }
@@ -120,7 +128,7 @@ pub fn reverse(
     let removals = newcomers.iter().map(|node| node.id).collect();
     restored.nodes.extend(newcomers);
     let restored = sealed(restored, abandoned.epoch.next());
-    let record = LayoutRecord { current: abandoned, next: Some(restored) };
+    let record = LayoutRecord { current: abandoned, next: Some(restored), rest: record.rest.clone() };
     let mut migration = MigrationRecord::starting(&record, 0, removals, now);
     migration.aborting = !running.aborting;
     Some((record, migration))
@@ -144,7 +152,7 @@ pub fn commit(
         committed_at: Some(now),
         ..running.clone()
     };
-    Some((LayoutRecord { current: next, next: None }, migration))
+    Some((LayoutRecord { current: next, next: None, rest: record.rest.clone() }, migration))
 }
 
 /// The layout without some nodes that hold nothing, at the epoch after it; `None` where no such node is in it.
@@ -194,7 +202,8 @@ pub fn relocated(record: &LayoutRecord, addresses: &[(NodeId, triton_api::NodeUr
     Some(record)
 }
 
-fn sealed(layout: Layout, epoch: Epoch) -> Layout {
+/// The layout under another epoch, with the digest that goes with it.
+pub(super) fn sealed(layout: Layout, epoch: Epoch) -> Layout {
     let mut layout = Layout { epoch, ..layout };
     layout.digest = triton_placement::digest(&layout);
     layout
@@ -217,7 +226,7 @@ mod tests {
     fn drain_of(n: u16, nodes: u16) -> (LayoutRecord, MigrationRecord) {
         let current = layout_of(nodes, 3);
         let drained = LayoutNode { state: NodeState::Draining, ..node(n) };
-        let staged = StagedLayout::default().with(&current, StagedNode { node: drained, remove: false });
+        let staged = StagedLayout::default().with(&current, StagedNode::new(drained, false));
         begin(plan::propose(&current, &staged, 3).unwrap().unwrap(), 0, NOW)
     }
 
@@ -228,7 +237,7 @@ mod tests {
     #[test]
     fn a_reversal_has_the_old_table_under_a_new_epoch_and_keeps_newcomers_until_they_are_empty() {
         let current = layout_of(3, 3);
-        let staged = StagedLayout::default().with(&current, StagedNode { node: node(9), remove: false });
+        let staged = StagedLayout::default().with(&current, StagedNode::new(node(9), false));
         let (record, running) = begin(plan::propose(&current, &staged, 3).unwrap().unwrap(), 7, NOW);
         let (back, reversal) = reverse(&record, &running, NOW).unwrap();
         let restored = back.next.as_ref().unwrap();

@@ -1,8 +1,9 @@
 //! The cluster: which node holds what, how that changes while content is read and written, and how it heals.
 //!
 //! The layout, what is staged and how far a migration has come are records behind the journal, so that a restart goes on
-//! where the process before stopped. Pure decisions: [`staged`], [`plan`], [`migration`], `moves`, `fence`, `census`.
-//! Work: `migrate` runs a migration, `upkeep` repairs, `announce` tells the nodes the layout.
+//! where the process before stopped. Pure decisions: [`staged`], [`plan`], [`migration`], `moves`, `fence`, `census`,
+//! `replacement`. Work: `migrate` runs a migration, `upkeep` repairs, `replace` replaces nodes that stay away, `announce`
+//! tells the nodes the layout.
 //!
 //! A migration is safe at every step, because
 //! 1. writes of the older epoch end before anything is copied (`fence`): a node refuses them once it has learned the layout
@@ -11,6 +12,7 @@
 //! 3. readers find everything on the former holders until a grace time after the commit;
 //! 4. nothing is deleted but by a release, before which a node asks every holder for the same hash.
 
+mod adopt;
 mod announce;
 pub mod census;
 pub mod control;
@@ -29,6 +31,8 @@ pub mod partition_set;
 pub mod plan;
 mod rate;
 mod records;
+mod replace;
+pub mod replacement;
 mod routes;
 #[cfg(test)]
 mod sample;
@@ -37,38 +41,35 @@ pub mod staged;
 mod start;
 mod upkeep;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::Arc;
 
 use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use triton_api::{NodeUrl, client::Caller, layout::LayoutRecord};
 
 pub use error::{ClusterError, StartError};
-pub use routes::Workers;
 pub(crate) use routes::document;
 pub use settings::ClusterSettings;
 
 use self::{announce::Announcer, census::Census, health::HealthBoard, pace::Throttle, records::Records};
-use crate::{journal::Journal, ring::Ring, store::Store};
+use crate::{journal::Journal, membership::Membership, ring::Ring, store::Store};
 
 /// The cluster, as this process sees and controls it. Cloning is cheap; all clones are one.
 #[derive(Clone)]
 pub struct Cluster {
     inner: Arc<Inner>,
+    /// Apart from the rest, for a leader changes them in its term only.
+    records: Records,
 }
 
 struct Inner {
-    records: Records,
     caller: Caller,
     settings: ClusterSettings,
     layout: watch::Sender<Arc<LayoutRecord>>,
     health: HealthBoard,
     announcer: Announcer,
     throttle: Throttle,
-    leads: AtomicBool,
+    membership: Membership,
 }
 
 impl Cluster {
@@ -82,11 +83,12 @@ impl Cluster {
         store: Store,
         caller: Caller,
         settings: ClusterSettings,
+        membership: Membership,
         nodes: &[NodeUrl],
     ) -> Result<Self, StartError> {
         metrics::describe();
         let records = Records::new(journal, store);
-        let record = start::start(&records, &caller, &settings, nodes).await?;
+        let record = start::start(&records, &caller, &settings, membership.is_alone(), nodes).await?;
         if record.current.replicas != settings.replicas {
             let (kept, wanted) = (record.current.replicas, settings.replicas);
             tracing::warn!(
@@ -96,16 +98,15 @@ impl Cluster {
             );
         }
         let inner = Inner {
-            records,
             layout: watch::Sender::new(Arc::new(record)),
             health: HealthBoard::new(),
             announcer: Announcer::new(caller.clone()),
             throttle: Throttle::new(settings.pull_bytes_per_second),
-            leads: AtomicBool::new(false),
+            membership,
             caller,
             settings,
         };
-        let cluster = Self { inner: Arc::new(inner) };
+        let cluster = Self { inner: Arc::new(inner), records };
         // A write would be refused, and a pull not understood, by a node that has never heard of the layout.
         cluster.inner.announcer.announce(&cluster.present()).await;
         cluster.probe().await;
@@ -121,34 +122,41 @@ impl Cluster {
         Arc::clone(&self.inner.layout.borrow())
     }
 
-    /// Follows the records and the nodes' health, and does what only a leader may: tells the nodes the layout, migrates,
-    /// repairs. Returns after `shutdown`; steps that nodes are at are then left to them, for each may be repeated.
-    pub async fn run(&self, ring: Ring, shutdown: CancellationToken) {
+    /// The same, for a leader: whatever it changes is changed in its term.
+    #[must_use]
+    pub fn in_term(&self, journal: Arc<dyn Journal>) -> Self {
+        Self { inner: Arc::clone(&self.inner), records: self.records.through(journal) }
+    }
+
+    /// Follows the records and the nodes' health, and tells the nodes the layout, which any process may. Returns after
+    /// `shutdown`.
+    pub async fn follow(&self, shutdown: CancellationToken) {
         let mut duties = JoinSet::new();
         let (cluster, token) = (self.clone(), shutdown.clone());
-        duties.spawn(async move { cluster.follow(&token).await });
+        duties.spawn(async move { cluster.follow_layout(&token).await });
         let (cluster, token) = (self.clone(), shutdown.clone());
         duties.spawn(async move { cluster.watch_health(&token).await });
-        let (cluster, token) = (self.clone(), shutdown.clone());
+        let (cluster, token) = (self.clone(), shutdown);
         duties.spawn(async move { cluster.tell(&token).await });
+        join(duties).await;
+    }
+
+    /// Does what only a leader may: migrates and repairs. Returns after `shutdown`; steps that nodes are at are then left
+    /// to them, for each may be repeated.
+    pub async fn lead(&self, ring: Ring, shutdown: CancellationToken) {
+        let mut duties = JoinSet::new();
         let (cluster, token) = (self.clone(), shutdown.clone());
         duties.spawn(async move { cluster.migrate(&token).await });
+        let (cluster, token) = (self.clone(), shutdown.clone());
+        duties.spawn(async move { cluster.replace(&token).await });
         let (cluster, token) = (self.clone(), shutdown);
         duties.spawn(async move { cluster.upkeep(&ring, &token).await });
-        self.inner.leads.store(true, Ordering::Relaxed);
-        while let Some(ended) = duties.join_next().await {
-            if let Err(error) = ended {
-                // The process goes on serving what there is; a supervisor sees the metric and the log.
-                tracing::error!(%error, "a duty of the cluster ended with a panic");
-                ::metrics::counter!("triton_cluster_duties_lost_total").increment(1);
-            }
-        }
-        self.inner.leads.store(false, Ordering::Relaxed);
+        join(duties).await;
     }
 
     /// Keeps [`Self::layout`] up to date with what any process commits.
-    async fn follow(&self, shutdown: &CancellationToken) {
-        let mut changes = self.inner.records.changes();
+    async fn follow_layout(&self, shutdown: &CancellationToken) {
+        let mut changes = self.records.changes();
         loop {
             if let Err(error) = self.refresh().await {
                 tracing::error!(%error, "the layout cannot be read");
@@ -162,7 +170,7 @@ impl Cluster {
 
     /// Reads the layout record and passes it on.
     async fn refresh(&self) -> Result<(), ClusterError> {
-        let record = self.inner.records.layout().await?.ok_or(ClusterError::NoLayout)?.value;
+        let record = self.records.layout().await?.ok_or(ClusterError::NoLayout)?.value;
         self.inner.layout.send_if_modified(|known| {
             // A look that began before a commit may end after another one that saw it: layouts never go back.
             let is_newer = rank(&record) > rank(known);
@@ -210,6 +218,17 @@ impl Cluster {
     /// What each node that is up has of every partition.
     async fn census(&self, record: &LayoutRecord) -> Census {
         self.inner.announcer.census(record, &self.inner.health).await
+    }
+}
+
+/// Waits for the end of all duties.
+async fn join(mut duties: JoinSet<()>) {
+    while let Some(ended) = duties.join_next().await {
+        if let Err(error) = ended {
+            // The process goes on serving what there is; a supervisor sees the metric and the log.
+            tracing::error!(%error, "a duty of the cluster ended with a panic");
+            ::metrics::counter!("triton_cluster_duties_lost_total").increment(1);
+        }
     }
 }
 

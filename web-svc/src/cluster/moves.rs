@@ -167,7 +167,7 @@ mod tests {
     fn a_partition_waits_for_its_new_holder_and_for_what_silent_nodes_may_hide() {
         let current = layout_of(4, 3);
         let next = triton_placement::layout::change(&current, (1..=5).map(node).collect(), 3).unwrap();
-        let record = LayoutRecord { current, next: Some(next) };
+        let record = LayoutRecord::migrating(current, next);
         let answers = |nodes: &[u16]| census(&nodes.iter().map(|n| (node(*n).id, vec![])).collect::<Vec<_>>());
         let everybody = round(&record, &answers(&[1, 2, 3, 4, 5]), |_| false);
         assert!(everybody.waits.is_empty() && !everybody.tasks.is_empty());

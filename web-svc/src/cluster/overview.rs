@@ -1,9 +1,8 @@
 //! The cluster as the API shows it, made of the records and of what the nodes said.
 
-use std::sync::atomic::Ordering;
-
+use jiff::Timestamp;
 use triton_api::{
-    cluster::{self, Node, NodeHealth, Worker},
+    cluster::{self, Node, NodeHealth},
     layout::{LayoutNode, LayoutRecord, NodeState},
     rebalance::{Rebalance, RebalancePhase},
 };
@@ -12,23 +11,25 @@ use super::{
     Cluster, error::ClusterError, health::HealthBoard, migration::MigrationPhase, plan::count, rate::eta_seconds,
     records::State,
 };
+use crate::membership::Membership;
 
 impl Cluster {
     /// How the migration stands.
     pub async fn rebalance(&self) -> Result<Rebalance, ClusterError> {
-        Ok(rebalance(&self.inner.records.state().await?))
+        Ok(rebalance(&self.records.state().await?))
     }
 
     /// Every node of the layout, then those that are staged to be added.
     pub async fn nodes(&self) -> Result<Vec<Node>, ClusterError> {
-        Ok(nodes(&self.inner.records.state().await?, &self.inner.health))
+        Ok(nodes(&self.records.state().await?, &self.inner.health))
     }
 
     /// The cluster at a glance.
-    pub async fn overview(&self, workers: Vec<Worker>) -> Result<cluster::Cluster, ClusterError> {
-        let state = self.inner.records.state().await?;
-        let leader = self.inner.leads.load(Ordering::Relaxed).then(|| self.inner.settings.process_id.clone());
-        Ok(overview(&state, &self.inner.health, leader, workers))
+    pub async fn overview(&self) -> Result<cluster::Cluster, ClusterError> {
+        let state = self.records.state().await?;
+        let replacements = self.records.replacements().await?.map(|stored| stored.value).unwrap_or_default();
+        let replacements = replacements.in_words(&state.layout.value.current, Timestamp::now());
+        Ok(cluster::Cluster { replacements, ..overview(&state, &self.inner.health, &self.inner.membership) })
     }
 }
 
@@ -47,6 +48,7 @@ fn rebalance(state: &State) -> Rebalance {
             eta_seconds: None,
             errors: Vec::new(),
             staged,
+            reason: None,
         };
     };
     let left = migration.bytes_total.saturating_sub(migration.bytes_done);
@@ -62,6 +64,7 @@ fn rebalance(state: &State) -> Rebalance {
         eta_seconds: eta_seconds(left, migration.bytes_per_second).filter(|_| copies),
         errors: migration.errors.clone(),
         staged,
+        reason: migration.reason.clone(),
     }
 }
 
@@ -90,7 +93,9 @@ fn nodes(state: &State, health: &HealthBoard) -> Vec<Node> {
 
 fn node_of(record: &LayoutRecord, node: &LayoutNode, board: &HealthBoard) -> Node {
     let health = board.health(node);
-    let info = board.of(node).info.filter(|_| health != NodeHealth::Down);
+    let status = board.of(node);
+    let health_since = status.since.filter(|_| health != NodeHealth::Up && status.health() != NodeHealth::Up);
+    let info = status.info.filter(|_| health != NodeHealth::Down);
     Node {
         id: node.id,
         url: node.url.clone(),
@@ -98,6 +103,7 @@ fn node_of(record: &LayoutRecord, node: &LayoutNode, board: &HealthBoard) -> Nod
         weight: node.weight,
         state: node.state,
         health,
+        health_since,
         used_bytes: info.as_ref().map_or(0, |info| info.used_bytes),
         capacity_bytes: info.as_ref().map_or(0, |info| info.capacity_bytes),
         blobs: info.as_ref().map_or(0, |info| info.blobs),
@@ -106,7 +112,7 @@ fn node_of(record: &LayoutRecord, node: &LayoutNode, board: &HealthBoard) -> Nod
     }
 }
 
-fn overview(state: &State, health: &HealthBoard, leader: Option<String>, workers: Vec<Worker>) -> cluster::Cluster {
+fn overview(state: &State, health: &HealthBoard, membership: &Membership) -> cluster::Cluster {
     let record = &state.layout.value;
     let nodes = nodes(state, health);
     cluster::Cluster {
@@ -119,9 +125,10 @@ fn overview(state: &State, health: &HealthBoard, leader: Option<String>, workers
         partitions_degraded: partitions_degraded(record, health),
         used_bytes: nodes.iter().map(|node| node.used_bytes).sum(),
         capacity_bytes: nodes.iter().map(|node| node.capacity_bytes).sum(),
-        leader,
+        leader: membership.leader(),
+        replacements: Vec::new(),
         nodes,
-        workers,
+        workers: membership.processes().into_iter().filter(|process| process.slots > 0).collect(),
     }
 }
 

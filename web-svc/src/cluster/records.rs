@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::broadcast;
 use triton_api::layout::LayoutRecord;
 
-use super::{error::ClusterError, migration::MigrationRecord, staged::StagedLayout};
+use super::{error::ClusterError, migration::MigrationRecord, replacement::Replacements, staged::StagedLayout};
 use crate::{
     journal::{Change, Expect, Journal, RecordKey},
     store::{Changed, Store, StoreError, Stored},
@@ -66,12 +66,21 @@ impl Records {
         Self { journal, store }
     }
 
+    /// The same records, changed through another journal.
+    pub(super) fn through(&self, journal: Arc<dyn Journal>) -> Self {
+        Self { journal, store: self.store.clone() }
+    }
+
     pub(super) async fn layout(&self) -> Result<Option<Stored<LayoutRecord>>, StoreError> {
         self.store.get(&RecordKey::layout()).await
     }
 
     pub(super) async fn migration(&self) -> Result<Option<Stored<MigrationRecord>>, StoreError> {
         self.store.get(&RecordKey::migration()).await
+    }
+
+    pub(super) async fn replacements(&self) -> Result<Option<Stored<Replacements>>, StoreError> {
+        self.store.get(&RecordKey::replacements()).await
     }
 
     pub(super) async fn state(&self) -> Result<State, ClusterError> {

@@ -1,16 +1,13 @@
 //! The admin API of the cluster.
 
-use std::sync::Arc;
-
 use axum::{
     extract::State,
     http::{HeaderValue, StatusCode, header::LOCATION},
     response::{IntoResponse, Response},
 };
-use futures_util::future::BoxFuture;
 use triton_api::{
     NodeId, Page, Problem,
-    cluster::{self, NewNode, Node, NodeChange, RemoveNode, Worker, route},
+    cluster::{self, NewNode, Node, NodeChange, RemoveNode, route},
     rebalance::{ApplyRequest, Rebalance, RebalancePlan},
 };
 use triton_kit::{
@@ -26,19 +23,10 @@ use super::{
     error::ClusterError,
 };
 
-/// Lists the processes that transcode; whoever knows them supplies it.
-pub type Workers = Arc<dyn Fn() -> BoxFuture<'static, Vec<Worker>> + Send + Sync>;
-
-#[derive(Clone)]
-struct Admin {
-    cluster: Cluster,
-    workers: Workers,
-}
-
 impl Cluster {
     /// The routes of nodes and migrations, with their documents (tag `cluster`).
-    pub fn routes<S: Clone + Send + Sync + 'static>(&self, workers: Workers) -> OpenApiRouter<S> {
-        table().with_state(Admin { cluster: self.clone(), workers })
+    pub fn routes<S: Clone + Send + Sync + 'static>(&self) -> OpenApiRouter<S> {
+        table().with_state(self.clone())
     }
 
     async fn show_node(&self, id: NodeId) -> Result<Json<Node>, ClusterError> {
@@ -52,7 +40,7 @@ pub(crate) fn document() -> OpenApi {
     table().into_openapi()
 }
 
-fn table() -> OpenApiRouter<Admin> {
+fn table() -> OpenApiRouter<Cluster> {
     OpenApiRouter::new()
         .routes(routes!(show_cluster))
         .routes(routes!(list_nodes, add_node))
@@ -72,8 +60,8 @@ fn table() -> OpenApiRouter<Admin> {
     responses((status = 200, description = "Nodes, layout, health, capacity, balance, leader, workers.",
                body = cluster::Cluster))
 )]
-async fn show_cluster(State(Admin { cluster, workers }): State<Admin>) -> Result<Json<cluster::Cluster>, ApiError> {
-    Ok(Json(cluster.overview(workers().await).await?))
+async fn show_cluster(State(cluster): State<Cluster>) -> Result<Json<cluster::Cluster>, ApiError> {
+    Ok(Json(cluster.overview().await?))
 }
 
 /// The storage nodes, with what is staged for them.
@@ -81,7 +69,7 @@ async fn show_cluster(State(Admin { cluster, workers }): State<Admin>) -> Result
     get, path = route::NODES, tag = "cluster", operation_id = "listNodes",
     responses((status = 200, description = "All nodes; there is never a second page.", body = Page<Node>))
 )]
-async fn list_nodes(State(Admin { cluster, .. }): State<Admin>) -> Result<Json<Page<Node>>, ApiError> {
+async fn list_nodes(State(cluster): State<Cluster>) -> Result<Json<Page<Node>>, ApiError> {
     Ok(Json(Page { items: cluster.nodes().await?, next_cursor: None }))
 }
 
@@ -99,7 +87,7 @@ async fn list_nodes(State(Admin { cluster, .. }): State<Admin>) -> Result<Json<P
          body = Problem, content_type = "application/problem+json"),
     )
 )]
-async fn add_node(State(Admin { cluster, .. }): State<Admin>, Json(new): Json<NewNode>) -> Result<Response, ApiError> {
+async fn add_node(State(cluster): State<Cluster>, Json(new): Json<NewNode>) -> Result<Response, ApiError> {
     let id = cluster.add_node(new).await?;
     let mut response = (StatusCode::ACCEPTED, cluster.show_node(id).await?).into_response();
     if let Ok(path) = HeaderValue::from_str(&route::NODE.replace("{node_id}", &id.to_string())) {
@@ -119,7 +107,7 @@ async fn add_node(State(Admin { cluster, .. }): State<Admin>, Json(new): Json<Ne
     )
 )]
 async fn change_node(
-    State(Admin { cluster, .. }): State<Admin>,
+    State(cluster): State<Cluster>,
     Path(id): Path<NodeId>,
     Json(change): Json<NodeChange>,
 ) -> Result<(StatusCode, Json<Node>), ApiError> {
@@ -143,7 +131,7 @@ async fn change_node(
     )
 )]
 async fn remove_node(
-    State(Admin { cluster, .. }): State<Admin>,
+    State(cluster): State<Cluster>,
     Path(id): Path<NodeId>,
     Query(RemoveNode { force }): Query<RemoveNode>,
 ) -> Result<Response, ApiError> {
@@ -166,7 +154,7 @@ async fn remove_node(
     )
 )]
 async fn drain_node(
-    State(Admin { cluster, .. }): State<Admin>,
+    State(cluster): State<Cluster>,
     Path(id): Path<NodeId>,
 ) -> Result<(StatusCode, Json<Node>), ApiError> {
     cluster.drain_node(id).await?;
@@ -178,7 +166,7 @@ async fn drain_node(
     get, path = route::REBALANCE, tag = "cluster", operation_id = "showRebalance",
     responses((status = 200, description = "Phase, progress, rate, errors, what is staged.", body = Rebalance))
 )]
-async fn show_rebalance(State(Admin { cluster, .. }): State<Admin>) -> Result<Json<Rebalance>, ApiError> {
+async fn show_rebalance(State(cluster): State<Cluster>) -> Result<Json<Rebalance>, ApiError> {
     Ok(Json(cluster.rebalance().await?))
 }
 
@@ -191,7 +179,7 @@ async fn show_rebalance(State(Admin { cluster, .. }): State<Admin>) -> Result<Js
          body = Problem, content_type = "application/problem+json"),
     )
 )]
-async fn plan_rebalance(State(Admin { cluster, .. }): State<Admin>) -> Result<Json<RebalancePlan>, ApiError> {
+async fn plan_rebalance(State(cluster): State<Cluster>) -> Result<Json<RebalancePlan>, ApiError> {
     Ok(Json(cluster.plan().await?))
 }
 
@@ -209,7 +197,7 @@ async fn plan_rebalance(State(Admin { cluster, .. }): State<Admin>) -> Result<Js
     )
 )]
 async fn apply_rebalance(
-    State(Admin { cluster, .. }): State<Admin>,
+    State(cluster): State<Cluster>,
     request: Option<Json<ApplyRequest>>,
 ) -> Result<(StatusCode, Json<Rebalance>), ApiError> {
     let epoch = request.and_then(|Json(request)| request.epoch);
@@ -228,7 +216,7 @@ async fn apply_rebalance(
         (status = 409, description = "No migration runs.", body = Problem, content_type = "application/problem+json"),
     )
 )]
-async fn pause_rebalance(State(Admin { cluster, .. }): State<Admin>) -> Result<Json<Rebalance>, ApiError> {
+async fn pause_rebalance(State(cluster): State<Cluster>) -> Result<Json<Rebalance>, ApiError> {
     cluster.hold(true).await?;
     Ok(Json(cluster.rebalance().await?))
 }
@@ -241,7 +229,7 @@ async fn pause_rebalance(State(Admin { cluster, .. }): State<Admin>) -> Result<J
         (status = 409, description = "No migration runs.", body = Problem, content_type = "application/problem+json"),
     )
 )]
-async fn resume_rebalance(State(Admin { cluster, .. }): State<Admin>) -> Result<Json<Rebalance>, ApiError> {
+async fn resume_rebalance(State(cluster): State<Cluster>) -> Result<Json<Rebalance>, ApiError> {
     cluster.hold(false).await?;
     Ok(Json(cluster.rebalance().await?))
 }
@@ -258,7 +246,7 @@ async fn resume_rebalance(State(Admin { cluster, .. }): State<Admin>) -> Result<
          body = Problem, content_type = "application/problem+json"),
     )
 )]
-async fn abort_rebalance(State(Admin { cluster, .. }): State<Admin>) -> Result<Json<Rebalance>, ApiError> {
+async fn abort_rebalance(State(cluster): State<Cluster>) -> Result<Json<Rebalance>, ApiError> {
     cluster.abort().await?;
     Ok(Json(cluster.rebalance().await?))
 }

@@ -2,18 +2,17 @@
 
 use triton_api::{
     NodeId,
-    layout::{Layout, LayoutNode, NodeState},
+    layout::{Layout, LayoutNode},
 };
 
 /// Node number `n`.
 pub(super) fn node(n: u16) -> LayoutNode {
-    LayoutNode {
-        id: NodeId::from_u128(u128::from(n)),
-        url: format!("http://node-{n}:8090").parse().unwrap(),
-        zone: "default".to_owned(),
-        weight: 100,
-        state: NodeState::Active,
-    }
+    LayoutNode::active(
+        NodeId::from_u128(u128::from(n)),
+        format!("http://node-{n}:8090").parse().unwrap(),
+        "default".to_owned(),
+        100,
+    )
 }
 
 /// The first layout of the nodes 1 to `nodes`.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use triton_api::{
     NodeId,
-    layout::{Layout, LayoutNode, NodeState},
+    layout::{Layout, LayoutNode, NodeState, Rest},
 };
 
 /// The zone of a node that names none.
@@ -23,6 +23,16 @@ pub struct StagedNode {
     /// It leaves the cluster as soon as it holds nothing, or as soon as the layout has given it up.
     #[serde(default)]
     pub remove: bool,
+    /// Fields of newer versions.
+    #[serde(flatten)]
+    pub rest: Rest,
+}
+
+impl StagedNode {
+    /// A node as it is wanted.
+    pub fn new(node: LayoutNode, remove: bool) -> Self {
+        Self { node, remove, rest: Rest::new() }
+    }
 }
 
 /// The record of staged changes: at most one entry for each node, in the order in which they were asked for.
@@ -30,6 +40,9 @@ pub struct StagedNode {
 pub struct StagedLayout {
     /// The entries.
     pub nodes: Vec<StagedNode>,
+    /// Fields of newer versions.
+    #[serde(flatten)]
+    pub rest: Rest,
 }
 
 impl StagedLayout {
@@ -88,7 +101,7 @@ fn is_active(node: &LayoutNode) -> bool {
     node.state == NodeState::Active
 }
 
-fn words(layout: &Layout, StagedNode { node, remove }: &StagedNode) -> Vec<String> {
+fn words(layout: &Layout, StagedNode { node, remove, .. }: &StagedNode) -> Vec<String> {
     let name = format!("node {} ({})", node.id, node.url);
     let Some(present) = layout.node(node.id) else {
         let words = format!("add {name} with weight {} in zone {}", node.weight, node.zone);
@@ -96,7 +109,8 @@ fn words(layout: &Layout, StagedNode { node, remove }: &StagedNode) -> Vec<Strin
     };
     let mut words = Vec::new();
     match (node.state, remove) {
-        (NodeState::Down, _) => words.push(format!("give up and remove {name}")),
+        (NodeState::Down, false) => words.push(format!("give up {name}")),
+        (NodeState::Down, true) => words.push(format!("give up and remove {name}")),
         (_, true) => words.push(format!("empty and remove {name}")),
         (NodeState::Draining, false) if present.state != NodeState::Draining => words.push(format!("drain {name}")),
         (NodeState::Active, false) if !is_active(present) => words.push(format!("use {name} again")),
@@ -140,7 +154,7 @@ mod tests {
     use crate::cluster::sample::{layout_of, node};
 
     fn staged(node: LayoutNode, remove: bool) -> StagedNode {
-        StagedNode { node, remove }
+        StagedNode::new(node, remove)
     }
 
     #[test]

@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout_at};
 use triton_api::{
     NodeId, NodeUrl,
     client::{Caller, ClientError, NodeClient},
-    layout::{LayoutNode, LayoutRecord, NodeState},
+    layout::{LayoutNode, LayoutRecord},
     storage::NodeInfo,
 };
 
@@ -28,34 +28,44 @@ const ASK_INTERVAL: Duration = Duration::from_millis(100);
 /// The longest wait for configured nodes when the layout is there already: they may well be down.
 const KNOWN_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The layout record: made of the configured nodes at the first start, the truth at every later one.
+/// The layout record: made of the configured nodes at the first start, the truth at every later one. Where several
+/// processes start at once, one makes it; a process without configured nodes waits for another one to do so.
 pub(super) async fn start(
+    records: &Records,
+    caller: &Caller,
+    settings: &ClusterSettings,
+    is_alone: bool,
+    nodes: &[NodeUrl],
+) -> Result<LayoutRecord, StartError> {
+    let deadline = Instant::now() + settings.bootstrap_timeout;
+    loop {
+        if let Some(known) = records.layout().await? {
+            return adopt(records, caller, known, nodes).await;
+        }
+        match make(records, caller, settings, nodes).await {
+            Ok(record) => return Ok(record),
+            // Another process may have made the layout: its record is on its way here.
+            Err(
+                StartError::Taken { .. } | StartError::NoNodes | StartError::Journal(JournalError::Conflict { .. }),
+            ) if Instant::now() < deadline && !is_alone => tokio::time::sleep(ASK_INTERVAL).await,
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Makes the first layout.
+async fn make(
     records: &Records,
     caller: &Caller,
     settings: &ClusterSettings,
     nodes: &[NodeUrl],
 ) -> Result<LayoutRecord, StartError> {
-    if let Some(known) = records.layout().await? {
-        return adopt(records, caller, known, nodes).await;
-    }
     let record = found(caller, settings, nodes).await?;
     let change = Change::new().put(RecordKey::layout(), Expect::Absent, &record)?;
-    match records.journal().commit(change).await {
-        Ok(_) => {
-            tracing::info!(
-                nodes = record.current.nodes.len(),
-                replicas = record.current.replicas,
-                "a new cluster begins"
-            );
-            Ok(record)
-        }
-        // Another process was faster: its record is the truth.
-        Err(JournalError::Conflict { .. }) => match records.layout().await? {
-            Some(known) => Ok(known.value),
-            None => Ok(record),
-        },
-        Err(error) => Err(error.into()),
-    }
+    records.journal().commit(change).await?;
+    let (nodes, replicas) = (record.current.nodes.len(), record.current.replicas);
+    tracing::info!(nodes, replicas, "a new cluster begins");
+    Ok(record)
 }
 
 async fn found(caller: &Caller, settings: &ClusterSettings, urls: &[NodeUrl]) -> Result<LayoutRecord, StartError> {
@@ -70,15 +80,9 @@ async fn found(caller: &Caller, settings: &ClusterSettings, urls: &[NodeUrl]) ->
             return Err(StartError::Taken { url: url.clone(), epoch });
         }
         let zone = ZONE_DEFAULT.to_owned();
-        nodes.push(LayoutNode {
-            id: info.id,
-            url: url.clone(),
-            zone,
-            weight: WEIGHT_DEFAULT,
-            state: NodeState::Active,
-        });
+        nodes.push(LayoutNode::active(info.id, url.clone(), zone, WEIGHT_DEFAULT));
     }
-    Ok(LayoutRecord { current: triton_placement::layout::first(nodes, settings.replicas)?, next: None })
+    Ok(LayoutRecord::settled(triton_placement::layout::first(nodes, settings.replicas)?))
 }
 
 /// Asks all at once, each until it answers or the deadline passes.
@@ -134,6 +138,13 @@ async fn adopt(
         }
         None => change,
     };
-    records.journal().commit(change).await?;
-    Ok(record)
+    match records.journal().commit(change).await {
+        Ok(_) => Ok(record),
+        // What there is goes on being used; the next start tries again.
+        Err(error) if error.is_outage() || matches!(error, JournalError::Conflict { .. }) => {
+            tracing::warn!(%error, "the nodes' new addresses could not be written");
+            Ok(known.value)
+        }
+        Err(error) => Err(error.into()),
+    }
 }

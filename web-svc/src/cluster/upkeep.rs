@@ -100,7 +100,7 @@ impl Cluster {
         hurry: &BTreeSet<PartitionId>,
         shutdown: &CancellationToken,
     ) -> Result<Swept, ClusterError> {
-        let state = self.inner.records.state().await?;
+        let state = self.records.state().await?;
         if state.migration().is_some_and(|migration| migration.phase == MigrationPhase::Reclaiming) {
             return Ok(Swept::default());
         }

@@ -1,14 +1,14 @@
 //! A change of metadata as data: which records, on which conditions, to which values.
 
-use std::fmt;
+use std::{collections::HashSet, fmt};
 
 use serde::Serialize;
 use triton_api::{Generation, VideoId};
 
-use super::JournalError;
+use super::{JournalError, Term};
 
-/// The most operations of one change: etcd's default for one transaction.
-pub const CHANGE_OPS_MAX: usize = 128;
+/// The most operations of one change: below etcd's default for one transaction (128), for a receipt and a term come on top.
+pub const CHANGE_OPS_MAX: usize = 120;
 /// The most bytes of all values of one change: safely below etcd's default for one request.
 pub const CHANGE_BYTES_MAX: usize = 1024 * 1024;
 
@@ -72,6 +72,16 @@ impl RecordKey {
         Self("cluster/migration".to_owned())
     }
 
+    /// What was done about nodes that stayed away.
+    pub fn replacements() -> Self {
+        Self("cluster/replacements".to_owned())
+    }
+
+    /// How far an import of metadata has come.
+    pub fn metadata_import() -> Self {
+        Self("cluster/import".to_owned())
+    }
+
     /// A key read back from a store.
     pub(crate) fn from_stored(text: String) -> Self {
         Self(text)
@@ -95,7 +105,7 @@ impl fmt::Display for RecordKey {
 }
 
 /// The position of a committed change in the journal; grows with every change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Revision(u64);
 
 impl Revision {
@@ -110,6 +120,12 @@ impl Revision {
     /// The number.
     pub const fn get(self) -> u64 {
         self.0
+    }
+}
+
+impl fmt::Display for Revision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 
@@ -151,6 +167,7 @@ pub struct Operation {
 pub struct Change {
     operations: Vec<Operation>,
     bytes: usize,
+    term: Option<Term>,
 }
 
 impl Change {
@@ -182,6 +199,17 @@ impl Change {
         self.with(Operation { key, expect, effect: Effect::Check })
     }
 
+    /// Commits only while the term lasts.
+    #[must_use]
+    pub fn in_term(self, term: Term) -> Self {
+        Self { term: Some(term), ..self }
+    }
+
+    /// The term in which it has to be committed.
+    pub(crate) fn term(&self) -> Option<&Term> {
+        self.term.as_ref()
+    }
+
     fn with(mut self, operation: Operation) -> Self {
         if let Effect::Put(json) = &operation.effect {
             self.bytes += json.len();
@@ -197,6 +225,10 @@ impl Change {
         }
         if self.bytes > CHANGE_BYTES_MAX {
             return Err(JournalError::TooLarge { bytes: self.bytes });
+        }
+        let mut keys = HashSet::with_capacity(self.operations.len());
+        if let Some(twice) = self.operations.iter().find(|operation| !keys.insert(&operation.key)) {
+            return Err(JournalError::Repeated { key: twice.key.clone() });
         }
         Ok(self.operations)
     }

@@ -5,13 +5,17 @@
 //! changes in the order of their revisions.
 
 mod change;
+mod etcd;
 mod sqlite;
+mod term;
 
 use futures_util::future::BoxFuture;
 use thiserror::Error;
 
 pub use change::{CHANGE_BYTES_MAX, CHANGE_OPS_MAX, Change, Effect, Expect, Operation, RecordKey, Revision};
+pub use etcd::{Etcd, EtcdAddress, EtcdAddressError, EtcdError, EtcdJournal};
 pub use sqlite::SqliteJournal;
+pub use term::{Fenced, Term};
 
 use crate::store::StoreError;
 
@@ -36,6 +40,12 @@ pub enum JournalError {
         /// The size of all values.
         bytes: usize,
     },
+    /// One record has two operations, which no order is defined for.
+    #[error("a change names the record {key} twice")]
+    Repeated {
+        /// The record.
+        key: RecordKey,
+    },
     /// A value cannot be written as JSON.
     #[error("the record {key} cannot be written as JSON")]
     Encode {
@@ -45,20 +55,43 @@ pub enum JournalError {
         #[source]
         source: serde_json::Error,
     },
+    /// The term of a leader has ended: another process leads, or soon will.
+    #[error("this process does not lead any more")]
+    Deposed,
     /// The journal's store does not answer right now: whether the change was committed is not known.
     #[error("the metadata journal is not available")]
     Unavailable(#[source] StoreError),
+    /// etcd does not answer, or has no quorum: whether the change was committed is not known.
+    #[error("the metadata journal is not available")]
+    Unreachable(#[source] EtcdError),
+    /// The change is committed, but the local database has not heard of it in time.
+    #[error("the change is committed as revision {}, but this process lags behind the journal", revision.get())]
+    Lagging {
+        /// The change's revision.
+        revision: Revision,
+    },
 }
 
-/// Commits changes. One implementation writes the local database, the other will go through etcd.
+impl JournalError {
+    /// Whether the journal could not do its work, which says nothing about the change.
+    pub fn is_outage(&self) -> bool {
+        matches!(self, Self::Unavailable(_) | Self::Unreachable(_) | Self::Lagging { .. })
+    }
+}
+
+/// Commits changes. One implementation writes the local database, the other goes through etcd.
 pub trait Journal: Send + Sync + 'static {
     /// Commits a change, whole or not at all, and returns its revision, which the local store has reached by then: a
     /// writer reads what it wrote.
     ///
     /// # Errors
-    /// [`JournalError::Conflict`] where a condition does not hold.
+    /// [`JournalError::Conflict`] where a condition does not hold; the local store then knows what has changed, so that
+    /// reading again helps. [`JournalError::Deposed`] where the change's term has ended.
     ///
     /// # Cancel safety
     /// Dropping the future leaves the change either committed or not.
     fn commit(&self, change: Change) -> BoxFuture<'_, Result<Revision, JournalError>>;
+
+    /// What keeps changes from being committed right now, as a sentence; nothing where they can be.
+    fn obstacle(&self) -> Option<String>;
 }

@@ -6,12 +6,14 @@ use super::grid::{Chunk, Grid};
 use super::ladder::{Rung, ladder};
 use super::rendition::RenditionName;
 use super::source::{AudioTrack, SourceInfo};
+use crate::catalog::{Rest, keeps_unknown_fields};
 
 /// Tracks beyond these are ignored: the first ones are the ones that a film's makers wanted heard.
 const AUDIO_TRACKS_MAX: usize = 8;
 
 /// What to make out of a source. It depends on nothing but the probe, so every worker would make the same.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct Plan {
     /// The source.
     pub info: SourceInfo,
@@ -21,7 +23,12 @@ pub struct Plan {
     pub grid: Grid,
     /// The audio renditions.
     pub audio: Vec<AudioPlan>,
+    /// Fields of newer versions.
+    #[serde(skip)]
+    pub rest: Rest,
 }
+
+keeps_unknown_fields!(Plan);
 
 /// One audio rendition to encode.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,7 +47,7 @@ impl Plan {
         let tracks = info.audio.iter().take(AUDIO_TRACKS_MAX).enumerate();
         let audio =
             tracks.map(|(at, track)| AudioPlan { name: RenditionName::audio(at), track: track.clone() }).collect();
-        Self { info, rungs, grid, audio }
+        Self { info, rungs, grid, audio, rest: Rest::new() }
     }
 
     /// The chunk with that index.

@@ -61,7 +61,7 @@ pub struct RingLimits {
     pub silence_max: Duration,
     /// Resumes of one stream.
     pub resumes_max: u32,
-    /// Nodes that are no holders and are asked for a blob that no holder could give.
+    /// Active nodes that are no holders and are asked for a blob that no holder could give; draining ones are asked, too.
     pub strangers_max: usize,
     /// Lost races that are measured in the background at once.
     pub lost_races_max: usize,

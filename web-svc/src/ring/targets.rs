@@ -66,7 +66,7 @@ impl ReadTargets {
         let ids = |layout: &triton_api::layout::Layout| layout.holders(partition).map(|n| n.id).collect::<Vec<_>>();
         let current = ids(&record.current);
         let next = record.next.as_ref().map_or_else(|| current.clone(), ids);
-        let (mut nodes, mut given_up, mut strangers) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut nodes, mut given_up, mut strangers, mut leaving) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for node in record.nodes() {
             let home = match (next.contains(&node.id), current.contains(&node.id)) {
                 (true, true) => Home::Settled,
@@ -77,12 +77,16 @@ impl ReadTargets {
             match (node.state, home) {
                 (NodeState::Down, Home::Stranger) => {}
                 (NodeState::Down, _) => given_up.push(node.id),
-                (_, Home::Stranger) => strangers.push(node.id),
+                // It takes nothing new, and is here because of what it may have: it came with another installation's content,
+                // say. However many they are, each may have the only copy.
+                (NodeState::Draining, Home::Stranger) => leaving.push((node.id, Home::Stranger)),
+                (NodeState::Active, Home::Stranger) => strangers.push(node.id),
                 (_, home) => nodes.push((node.id, home)),
             }
         }
         nodes.sort_by_key(|(_, home)| *home);
         strangers.sort_by_key(|id| Reverse(affinity(*id, partition)));
+        nodes.extend(leaving);
         nodes.extend(strangers.into_iter().take(strangers_max).map(|id| (id, Home::Stranger)));
         Self { nodes, given_up }
     }
@@ -99,7 +103,10 @@ fn affinity(node: NodeId, partition: PartitionId) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use triton_api::{Epoch, layout::Layout};
+    use triton_api::{
+        Epoch,
+        layout::{Layout, Rest},
+    };
 
     use super::*;
 
@@ -110,9 +117,17 @@ mod tests {
             zone: "z".to_owned(),
             weight: 100,
             state: *state,
+            rest: Rest::new(),
         };
         let nodes = states.iter().enumerate().map(node).collect();
-        Layout { epoch: Epoch::new(epoch), replicas: 3, nodes, table: vec![row.to_vec()], digest: String::new() }
+        Layout {
+            epoch: Epoch::new(epoch),
+            replicas: 3,
+            nodes,
+            table: vec![row.to_vec()],
+            digest: String::new(),
+            rest: Rest::new(),
+        }
     }
 
     fn id(at: u16) -> NodeId {
@@ -122,10 +137,7 @@ mod tests {
     #[test]
     fn a_node_that_was_given_up_is_never_used() {
         use NodeState::{Active, Down, Draining};
-        let record = LayoutRecord {
-            current: layout(1, &[Active, Down, Active, Draining, Down, Active], &[0, 1, 2]),
-            next: None,
-        };
+        let record = LayoutRecord::settled(layout(1, &[Active, Down, Active, Draining, Down, Active], &[0, 1, 2]));
         let write = WriteTargets::of(&record, PartitionId::new(0));
         assert_eq!((write.copies, write.quorum()), (3, 2));
         assert_eq!(write.holders, [id(0), id(2)]);
@@ -141,8 +153,7 @@ mod tests {
     fn a_migration_is_read_from_both_epochs_each_node_once() {
         use NodeState::Active;
         let states = [Active; 5];
-        let record =
-            LayoutRecord { current: layout(1, &states, &[0, 1, 2]), next: Some(layout(2, &states, &[1, 2, 3])) };
+        let record = LayoutRecord::migrating(layout(1, &states, &[0, 1, 2]), layout(2, &states, &[1, 2, 3]));
         let read = ReadTargets::of(&record, PartitionId::new(0), 9);
         assert_eq!(
             read.nodes,
@@ -159,7 +170,7 @@ mod tests {
 
     #[test]
     fn strangers_are_bounded_and_in_the_writers_order() {
-        let record = LayoutRecord { current: layout(1, &[NodeState::Active; 40], &[0, 1, 2]), next: None };
+        let record = LayoutRecord::settled(layout(1, &[NodeState::Active; 40], &[0, 1, 2]));
         let spares = WriteTargets::of(&record, PartitionId::new(0)).spares;
         let read = ReadTargets::of(&record, PartitionId::new(0), 4);
         let strangers: Vec<_> = read.nodes.iter().filter(|(_, h)| *h == Home::Stranger).map(|(id, _)| *id).collect();
@@ -167,8 +178,19 @@ mod tests {
     }
 
     #[test]
+    fn every_node_that_leaves_is_asked_however_many_strangers_there_are() {
+        let mut states = [NodeState::Active; 40];
+        states[20..].fill(NodeState::Draining);
+        let record = LayoutRecord::settled(layout(1, &states, &[0, 1, 2]));
+        let read = ReadTargets::of(&record, PartitionId::new(0), 4);
+        let asked: Vec<_> = read.nodes.iter().map(|(id, _)| *id).collect();
+        assert!((20..40).all(|at| asked.contains(&id(at))), "{asked:?}");
+        assert_eq!(asked.len(), 3 + 20 + 4);
+    }
+
+    #[test]
     fn partition_beyond_the_table_has_no_holders() {
-        let record = LayoutRecord { current: layout(1, &[NodeState::Active], &[0]), next: None };
+        let record = LayoutRecord::settled(layout(1, &[NodeState::Active], &[0]));
         assert_eq!(WriteTargets::of(&record, PartitionId::new(5)).copies, 0);
     }
 }

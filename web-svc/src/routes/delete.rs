@@ -6,7 +6,10 @@ use jiff::Timestamp;
 use triton_api::{Generation, VideoId, video::route};
 use triton_kit::{ApiError, extract::Path};
 
-use super::videos::{CONFLICTS_MAX, find_received};
+use super::{
+    tag::Precondition,
+    videos::{CONFLICTS_MAX, find_received},
+};
 use crate::{
     app::App,
     catalog::{TrashRecord, VideoRecord},
@@ -19,23 +22,33 @@ use crate::{
 ///
 /// It is gone at once; its bytes follow within seconds, so that who is watching can finish the segment.
 #[utoipa::path(
-    delete, path = route::VIDEO, tag = "videos", operation_id = "deleteVideo", params(("id" = VideoId, Path, description = "The video.")),
+    delete, path = route::VIDEO, tag = "videos", operation_id = "deleteVideo",
+    params(
+        ("id" = VideoId, Path, description = "The video."),
+        ("if-match" = Option<String>, Header, description = "Delete only the state that this ETag stands for; several, or `*`."),
+    ),
     responses(
         (status = 204, description = "The video is deleted."),
         (status = 404, description = "There is no such video.", body = triton_api::Problem, content_type = "application/problem+json"),
         (status = 409, description = "It is still being uploaded.", body = triton_api::Problem, content_type = "application/problem+json"),
+        (status = 412, description = "It was changed meanwhile.", body = triton_api::Problem, content_type = "application/problem+json"),
     )
 )]
-pub(super) async fn delete(State(app): State<App>, Path(id): Path<VideoId>) -> Result<StatusCode, ApiError> {
-    delete_video(&app, id).await?;
+pub(super) async fn delete(
+    State(app): State<App>,
+    Path(id): Path<VideoId>,
+    precondition: Precondition,
+) -> Result<StatusCode, ApiError> {
+    delete_video(&app, id, &precondition).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// Deletes a video whose upload has ended, with everything that belongs to it.
-pub(super) async fn delete_video(app: &App, id: VideoId) -> Result<(), ApiError> {
+pub(super) async fn delete_video(app: &App, id: VideoId, precondition: &Precondition) -> Result<(), ApiError> {
     let mut tries = 0;
     let generation = loop {
         let video = find_received(app, id).await?;
+        precondition.check(video.revision)?;
         let mut change = Change::new().delete(RecordKey::video(id), Expect::At(video.revision));
         for trash in trash_of(app, &video.value).await? {
             change = change.put(RecordKey::trash(id, trash.generation), Expect::Anything, &trash)?;

@@ -7,6 +7,7 @@ mod jobs;
 mod list;
 mod media;
 mod page;
+mod tag;
 mod uploads;
 mod videos;
 
@@ -18,19 +19,23 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     app::App,
-    cluster::{self, Cluster, Workers},
+    cluster::{self, Cluster},
+    moving,
 };
 
 /// The whole service.
 pub fn router(
     app: App,
     cluster: &Cluster,
-    workers: Workers,
     readiness: health::Readiness,
     admin_secret: Option<ClusterSecret>,
 ) -> Router {
     let (open, document) = open_routes().with_state(app.clone()).split_for_parts();
-    let (admin, admin_document) = admin_routes().with_state(app).merge(cluster.routes(workers)).split_for_parts();
+    let (admin, admin_document) = admin_routes()
+        .with_state(app.clone())
+        .merge(cluster.routes())
+        .merge(moving::routes(app, cluster.clone()))
+        .split_for_parts();
     let (service, service_document) = health::routes::<()>(readiness).split_for_parts();
     let document = assemble(document, [admin_document, service_document]);
     let admin = secret::require_signature(admin, admin_secret);
@@ -38,10 +43,19 @@ pub fn router(
     uploads::with_method_override(layers::layers(router, "web-svc"))
 }
 
+/// A worker has nothing to offer but its health.
+pub fn worker_router(readiness: health::Readiness) -> Router {
+    let (service, _) = health::routes::<()>(readiness).split_for_parts();
+    layers::layers(service, "web-svc worker")
+}
+
 /// The document alone.
 pub fn openapi() -> OpenApi {
     let service = health::routes::<()>(health::Readiness::new(|| async { Ok(()) })).into_openapi();
-    assemble(open_routes().into_openapi(), [admin_routes().into_openapi(), cluster::document(), service])
+    assemble(
+        open_routes().into_openapi(),
+        [admin_routes().into_openapi(), cluster::document(), moving::document(), service],
+    )
 }
 
 fn assemble<const N: usize>(document: OpenApi, others: [OpenApi; N]) -> OpenApi {

@@ -14,6 +14,7 @@ use triton_kit::{
     extract::{Json, Path},
 };
 
+use super::tag::{Precondition, Tagged};
 use crate::{
     app::App,
     catalog::{Title, VideoRecord},
@@ -79,51 +80,68 @@ async fn open_form(app: &App, request: Request) -> Result<(Multipart, refuse::Re
 #[utoipa::path(
     get, path = route::VIDEO, tag = "videos", operation_id = "showVideo", params(("id" = VideoId, Path, description = "The video.")),
     responses(
-        (status = 200, description = "The video.", body = Video),
+        (status = 200, description = "The video.", body = Video,
+         headers(("etag" = String, description = "The state of its record, for If-Match."))),
         (status = 404, description = "There is no such video.", body = triton_api::Problem, content_type = "application/problem+json"),
     )
 )]
-pub(super) async fn show(State(app): State<App>, Path(id): Path<VideoId>) -> Result<Json<Video>, ApiError> {
-    let video = find(&app, id).await?;
-    Ok(Json(app.view(&video.value).await?))
+pub(super) async fn show(State(app): State<App>, Path(id): Path<VideoId>) -> Result<Tagged, ApiError> {
+    let Stored { value, revision } = find(&app, id).await?;
+    Ok(Tagged { video: app.view(&value).await?, revision })
 }
 
 /// Change title, description or visibility.
+///
+/// What the body does not name stays as it is, whoever changes it at the same time. With `If-Match` the change is made only
+/// to the state that the tag stands for, so that nobody overwrites what they have not seen.
 #[utoipa::path(
-    patch, path = route::VIDEO, tag = "videos", operation_id = "editVideo", params(("id" = VideoId, Path, description = "The video.")),
+    patch, path = route::VIDEO, tag = "videos", operation_id = "editVideo",
+    params(
+        ("id" = VideoId, Path, description = "The video."),
+        ("if-match" = Option<String>, Header, description = "The ETag of the answer that the change is based on; several, or `*`."),
+    ),
     request_body = VideoPatch,
     responses(
-        (status = 200, description = "The changed video.", body = Video),
+        (status = 200, description = "The changed video.", body = Video,
+         headers(("etag" = String, description = "The new state of its record."))),
         (status = 404, description = "There is no such video.", body = triton_api::Problem, content_type = "application/problem+json"),
-        (status = 409, description = "It is still being uploaded.", body = triton_api::Problem, content_type = "application/problem+json"),
+        (status = 409, description = "It is still being uploaded, or too many others change it right now.", body = triton_api::Problem, content_type = "application/problem+json"),
+        (status = 412, description = "It was changed meanwhile: get it again and decide again.", body = triton_api::Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn edit(
     State(app): State<App>,
     Path(id): Path<VideoId>,
+    precondition: Precondition,
     Json(patch): Json<VideoPatch>,
-) -> Result<Json<Video>, ApiError> {
+) -> Result<Tagged, ApiError> {
     let title =
         patch.title.as_deref().map(Title::parse).transpose().map_err(UploadError::from)?.map(Title::into_string);
     patch.description.as_deref().map(Title::check_description).transpose().map_err(UploadError::from)?;
-    let record = decide(&app, id, |record| {
+    let Stored { value, revision } = decide(&app, id, &precondition, |record| {
         record.title = title.clone().unwrap_or_else(|| record.title.clone());
         record.description = patch.description.clone().unwrap_or_else(|| record.description.clone());
         record.visibility = patch.visibility.unwrap_or(record.visibility);
     })
     .await?;
-    Ok(Json(app.view(&record).await?))
+    Ok(Tagged { video: app.view(&value).await?, revision })
 }
 
-/// Changes a video's record; decides again where a worker changed it at the same moment.
-async fn decide(app: &App, id: VideoId, edit: impl Fn(&mut VideoRecord)) -> Result<VideoRecord, ApiError> {
+/// Changes a video's record; decides again where somebody changed it at the same moment.
+async fn decide(
+    app: &App,
+    id: VideoId,
+    precondition: &Precondition,
+    edit: impl Fn(&mut VideoRecord),
+) -> Result<Stored<VideoRecord>, ApiError> {
     let mut tries = 0;
     loop {
-        let Stored { value: mut record, revision } = find_received(app, id).await?;
-        edit(&mut record);
-        let change = Change::new().put(RecordKey::video(id), Expect::At(revision), &record)?;
+        let Stored { mut value, revision } = find_received(app, id).await?;
+        precondition.check(revision)?;
+        edit(&mut value);
+        let change = Change::new().put(RecordKey::video(id), Expect::At(revision), &value)?;
         match app.journal.commit(change).await {
-            Ok(_) => return Ok(record),
+            Ok(revision) => return Ok(Stored { value, revision }),
             Err(JournalError::Conflict { .. }) if tries < CONFLICTS_MAX => tries += 1,
             Err(error) => return Err(error.into()),
         }

@@ -4,18 +4,18 @@ use jiff::Timestamp;
 use sqlx::Row;
 use triton_api::{Generation, VideoId};
 
-use super::{During, Store, StoreError, Stored, decode};
+use super::{During, Store, StoreError, Stored, projection::NOT_UNDERSTOOD, understood};
 use crate::{catalog::JobRecord, journal::RecordKey};
 
 /// A job with its record's key and revision.
 pub type JobRow = (RecordKey, Stored<JobRecord>);
 
-/// What a worker may lease now: of the present generation of a video that is being made, waiting and due or with a lease
-/// that has run out; `finalize` only after all others.
+/// What a worker may lease now: of the present generation of a video that is being made, waiting and due; `finalize` only
+/// after all others.
 const RUNNABLE: &str = "
     SELECT r.key, r.revision, r.value FROM jobs j JOIN records r ON r.key = j.record_key
     JOIN videos v ON v.id = j.video_id AND v.generation = j.generation AND v.state IN ('queued', 'processing')
-    WHERE ((j.state = 'waiting' AND j.not_before_ms <= ?1) OR (j.state = 'running' AND j.lease_expires_ms <= ?1))
+    WHERE j.state = 'waiting' AND j.not_before_ms <= ?1
       AND (j.kind <> 'finalize' OR NOT EXISTS (
           SELECT 1 FROM jobs other
           WHERE other.video_id = j.video_id AND other.generation = j.generation
@@ -26,7 +26,7 @@ impl Store {
     /// The jobs that may be leased at `now`, first things first.
     pub async fn runnable_jobs(&self, now: Timestamp, limit: u32) -> Result<Vec<JobRow>, StoreError> {
         let query = sqlx::query(RUNNABLE).bind(now.as_millisecond()).bind(limit);
-        rows(query.fetch_all(&self.readers).await.during("looking for work")?)
+        Ok(rows(&query.fetch_all(&self.readers).await.during("looking for work")?))
     }
 
     /// All jobs of one generation of a video.
@@ -36,17 +36,17 @@ impl Store {
              WHERE j.video_id = ? AND j.generation = ? ORDER BY j.id",
         );
         let query = query.bind(video.to_string()).bind(i64::from(generation.get()));
-        rows(query.fetch_all(&self.readers).await.during("listing a video's jobs")?)
+        Ok(rows(&query.fetch_all(&self.readers).await.during("listing a video's jobs")?))
     }
 
     /// A page of all jobs in the order of their ids, beginning after `after`.
     pub async fn jobs(&self, after: Option<&str>, limit: u32) -> Result<Vec<JobRow>, StoreError> {
         let query = sqlx::query(
             "SELECT r.key, r.revision, r.value FROM jobs j JOIN records r ON r.key = j.record_key
-             WHERE j.id > ? ORDER BY j.id LIMIT ?",
+             WHERE j.id > ? AND j.state <> ? ORDER BY j.id LIMIT ?",
         );
-        let query = query.bind(after.unwrap_or_default().to_owned()).bind(limit);
-        rows(query.fetch_all(&self.readers).await.during("listing jobs")?)
+        let query = query.bind(after.unwrap_or_default().to_owned()).bind(NOT_UNDERSTOOD).bind(limit);
+        Ok(rows(&query.fetch_all(&self.readers).await.during("listing jobs")?))
     }
 
     /// Jobs with a lease, at most `limit`.
@@ -55,7 +55,7 @@ impl Store {
             "SELECT r.key, r.revision, r.value FROM jobs j JOIN records r ON r.key = j.record_key
              WHERE j.state = 'running' ORDER BY j.id LIMIT ?",
         );
-        rows(query.bind(limit).fetch_all(&self.readers).await.during("listing leases")?)
+        Ok(rows(&query.bind(limit).fetch_all(&self.readers).await.during("listing leases")?))
     }
 
     /// Jobs that nobody needs: finished ones of ready videos that were created before a time, and those of videos that are
@@ -63,7 +63,8 @@ impl Store {
     pub async fn idle_jobs(&self, before: Timestamp, limit: u32) -> Result<Vec<RecordKey>, StoreError> {
         let query = sqlx::query(
             "SELECT j.record_key FROM jobs j LEFT JOIN videos v ON v.id = j.video_id
-             WHERE v.id IS NULL OR (v.state = 'ready' AND j.state = 'done' AND j.created_ms < ?) LIMIT ?",
+             WHERE (v.id IS NULL AND NOT EXISTS (SELECT 1 FROM records r WHERE r.key = 'video/' || j.video_id))
+                OR (v.state = 'ready' AND j.state = 'done' AND j.created_ms < ?) LIMIT ?",
         );
         let query = query.bind(before.as_millisecond()).bind(limit);
         let rows = query.fetch_all(&self.readers).await.during("looking for idle jobs")?;
@@ -83,12 +84,6 @@ impl Store {
     }
 }
 
-fn rows(rows: Vec<sqlx::sqlite::SqliteRow>) -> Result<Vec<JobRow>, StoreError> {
-    rows.into_iter()
-        .map(|row| {
-            let key = RecordKey::from_stored(row.get(0));
-            let stored = decode(key.clone(), row.get(1), row.get::<&str, _>(2))?;
-            Ok((key, stored))
-        })
-        .collect()
+fn rows(rows: &[sqlx::sqlite::SqliteRow]) -> Vec<JobRow> {
+    rows.iter().filter_map(understood).collect()
 }

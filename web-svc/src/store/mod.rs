@@ -2,6 +2,8 @@
 
 mod jobs;
 mod projection;
+mod replica;
+mod snapshot;
 mod transaction;
 mod videos;
 
@@ -10,12 +12,15 @@ use std::{path::Path, sync::Arc, time::Duration};
 use serde::de::DeserializeOwned;
 use sqlx::{
     Row, SqlitePool,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
 };
 use thiserror::Error;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
 pub use jobs::JobRow;
+pub(crate) use projection::check as check_record;
+pub use replica::IncomingRecord;
+pub use snapshot::Snapshot;
 pub use transaction::WriteTransaction;
 pub use videos::{VideoListing, VideoPosition};
 
@@ -92,31 +97,57 @@ pub struct Changed {
     pub keys: Arc<[RecordKey]>,
 }
 
+/// What a committed change survives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// A power cut: this database is the truth.
+    Full,
+    /// The end of the process: what a power cut takes is read again from where it came.
+    Replica,
+}
+
 /// The local database. Cloning is cheap.
 #[derive(Debug, Clone)]
 pub struct Store {
     readers: SqlitePool,
     writer: SqlitePool,
+    feed: Feed,
+}
+
+/// Who is told of what has been applied.
+#[derive(Debug, Clone)]
+struct Feed {
     changes: broadcast::Sender<Changed>,
+    revision: watch::Sender<Revision>,
 }
 
 impl Store {
     /// Opens the database and brings its schema up to date.
-    pub async fn open(path: &Path) -> Result<Self, StoreError> {
+    pub async fn open(path: &Path, durability: Durability) -> Result<Self, StoreError> {
+        let synchronous = match durability {
+            Durability::Full => SqliteSynchronous::Full,
+            Durability::Replica => SqliteSynchronous::Normal,
+        };
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
+            .synchronous(synchronous)
             .busy_timeout(BUSY_TIMEOUT)
             .foreign_keys(true);
         let open = |source| StoreError::Open { path: path.display().to_string(), source };
         let pool = |connections| SqlitePoolOptions::new().max_connections(connections).acquire_timeout(BUSY_TIMEOUT);
         let writer = pool(1).connect_with(options.clone()).await.map_err(open)?;
         sqlx::migrate!("../migrations").run(&writer).await.map_err(StoreError::Migrate)?;
+        let mut transaction = writer.begin().await.map_err(open)?;
+        projection::catch_up(&mut transaction).await?;
+        transaction.commit().await.map_err(open)?;
         let readers = pool(READERS).connect_with(options.read_only(true)).await.map_err(open)?;
         let (changes, _) = broadcast::channel(CHANGES_BUFFERED);
-        Ok(Self { readers, writer, changes })
+        let feed = Feed { changes, revision: watch::Sender::new(Revision::ZERO) };
+        let store = Self { readers, writer, feed };
+        store.feed.revision.send_replace(store.revision().await?);
+        Ok(store)
     }
 
     /// Closes all connections, so that the write-ahead log is folded into the database.
@@ -127,12 +158,17 @@ impl Store {
 
     /// Begins the application of a change; others wait meanwhile.
     pub(crate) async fn begin(&self) -> Result<WriteTransaction, StoreError> {
-        WriteTransaction::begin(&self.writer, self.changes.clone()).await
+        WriteTransaction::begin(&self.writer, self.feed.clone()).await
     }
 
     /// Every change committed from now on. A receiver that lags reads what it needs again.
     pub fn subscribe(&self) -> broadcast::Receiver<Changed> {
-        self.changes.subscribe()
+        self.feed.changes.subscribe()
+    }
+
+    /// The revision of the last change applied here, as it grows.
+    pub fn applied(&self) -> watch::Receiver<Revision> {
+        self.feed.revision.subscribe()
     }
 
     /// The revision of the last change applied here.
@@ -154,7 +190,8 @@ impl Store {
         row.map(|row| decode(key.clone(), row.get(0), row.get::<&str, _>(1))).transpose()
     }
 
-    /// All records whose key begins with `prefix`, in the order of their keys; at most `limit`.
+    /// All records whose key begins with `prefix`, in the order of their keys, less those that this version does not
+    /// understand; at most `limit`.
     pub async fn list<T: DeserializeOwned>(
         &self,
         prefix: &str,
@@ -170,18 +207,24 @@ impl Store {
                 .fetch_all(&self.readers)
                 .await
                 .during("listing records")?;
-        let mut records = Vec::with_capacity(rows.len());
-        for row in rows {
-            let key = RecordKey::from_stored(row.get(0));
-            let stored = decode(key.clone(), row.get(1), row.get::<&str, _>(2))?;
-            records.push((key, stored));
-        }
-        Ok(records)
+        Ok(rows.iter().filter_map(understood).collect())
     }
 }
 
 fn revision_from(stored: i64) -> Revision {
     Revision::new(stored.unsigned_abs())
+}
+
+/// The record in a row of key, revision and value; `None` where a newer version wrote it in a shape unknown here.
+fn understood<T: DeserializeOwned>(row: &SqliteRow) -> Option<(RecordKey, Stored<T>)> {
+    let key = RecordKey::from_stored(row.get(0));
+    match decode(key.clone(), row.get(1), row.get::<&str, _>(2)) {
+        Ok(stored) => Some((key, stored)),
+        Err(error) => {
+            tracing::debug!(%key, %error, "a record is left out, as it is not understood");
+            None
+        }
+    }
 }
 
 fn decode<T: DeserializeOwned>(key: RecordKey, revision: i64, json: &str) -> Result<Stored<T>, StoreError> {

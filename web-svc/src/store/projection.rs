@@ -1,6 +1,5 @@
 //! What the local database derives from each record for listing and searching.
 
-use serde::de::DeserializeOwned;
 use sqlx::{Row, Sqlite, Transaction};
 use triton_api::job::JobState;
 
@@ -12,13 +11,60 @@ use crate::{
 
 type Open = Transaction<'static, Sqlite>;
 
+/// The state, in the local database only, of a job whose record this version does not understand: nobody leases it here,
+/// and what has to wait for it goes on waiting.
+pub(super) const NOT_UNDERSTOOD: &str = "not-understood";
+
 /// Brings the derived rows in line with a record's new value.
+///
+/// A record that a newer version wrote in a shape that this one does not know is kept as it is, and left out of listings:
+/// a single record must not stop all that come after it.
 pub(super) async fn put(transaction: &mut Open, key: &RecordKey, json: &str) -> Result<(), StoreError> {
     match key.kind() {
-        "video" => put_video(transaction, key, &decode(key, json)?).await,
-        "job" => put_job(transaction, key, &decode(key, json)?).await,
+        "video" => match serde_json::from_str(json) {
+            Ok(video) => put_video(transaction, key, &video).await,
+            Err(error) => {
+                tracing::warn!(%key, %error, "a video's record is not understood: it is not listed here");
+                delete_video(transaction, key).await
+            }
+        },
+        "job" => match serde_json::from_str(json) {
+            Ok(job) => put_job(transaction, key, &job).await,
+            Err(error) => {
+                tracing::warn!(%key, %error, "a job's record is not understood: it is left to others");
+                put_unknown_job(transaction, key).await
+            }
+        },
         _ => Ok(()),
     }
+}
+
+/// Looks again at the records that the version before this one may not have understood.
+pub(super) async fn catch_up(transaction: &mut Open) -> Result<(), StoreError> {
+    let rows = sqlx::query(
+        "SELECT key, value FROM records r WHERE key >= 'video/' AND key < 'video0'
+           AND NOT EXISTS (SELECT 1 FROM videos v WHERE v.record_key = r.key)
+         UNION ALL
+         SELECT r.key, r.value FROM jobs j JOIN records r ON r.key = j.record_key WHERE j.state = ?",
+    )
+    .bind(NOT_UNDERSTOOD)
+    .fetch_all(&mut **transaction)
+    .await
+    .during("looking for records that were not understood")?;
+    for row in rows {
+        put(transaction, &RecordKey::from_stored(row.get(0)), row.get(1)).await?;
+    }
+    Ok(())
+}
+
+/// Whether [`put`] will understand a record that comes from elsewhere.
+pub(crate) fn check(key: &RecordKey, json: &str) -> Result<(), StoreError> {
+    let understood = match key.kind() {
+        "video" => serde_json::from_str::<VideoRecord>(json).map(drop),
+        "job" => serde_json::from_str::<JobRecord>(json).map(drop),
+        _ => Ok(()),
+    };
+    understood.map_err(|source| StoreError::Decode { key: key.clone(), source })
 }
 
 /// Removes the derived rows of a deleted record.
@@ -31,10 +77,6 @@ pub(super) async fn delete(transaction: &mut Open, key: &RecordKey) -> Result<()
         }
         _ => Ok(()),
     }
-}
-
-fn decode<T: DeserializeOwned>(key: &RecordKey, json: &str) -> Result<T, StoreError> {
-    serde_json::from_str(json).map_err(|source| StoreError::Decode { key: key.clone(), source })
 }
 
 async fn put_video(transaction: &mut Open, key: &RecordKey, video: &VideoRecord) -> Result<(), StoreError> {
@@ -103,6 +145,27 @@ async fn put_job(transaction: &mut Open, key: &RecordKey, job: &JobRecord) -> Re
     .execute(&mut **transaction)
     .await
     .during("listing a job")?;
+    Ok(())
+}
+
+/// What the key alone says of a job: enough to be counted among those of its generation.
+async fn put_unknown_job(transaction: &mut Open, key: &RecordKey) -> Result<(), StoreError> {
+    let mut parts = key.as_str().splitn(4, '/').skip(1);
+    let (Some(video), Some(generation), Some(name)) = (parts.next(), parts.next(), parts.next()) else { return Ok(()) };
+    sqlx::query(
+        "INSERT INTO jobs (id, record_key, video_id, generation, kind, state, priority, not_before_ms, created_ms)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, 0, 0)
+         ON CONFLICT (id) DO UPDATE SET state = ?6, lease_expires_ms = NULL",
+    )
+    .bind(format!("{video}/{generation}/{name}"))
+    .bind(key.as_str())
+    .bind(video)
+    .bind(generation.parse::<i64>().unwrap_or_default())
+    .bind(name.split('-').next().unwrap_or_default())
+    .bind(NOT_UNDERSTOOD)
+    .execute(&mut **transaction)
+    .await
+    .during("noting a job that is not understood")?;
     Ok(())
 }
 

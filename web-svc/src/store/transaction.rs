@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use sqlx::{Row, Sqlite, SqlitePool, Transaction};
-use tokio::sync::broadcast;
+use sqlx::{Row, Sqlite, SqliteConnection, SqlitePool, Transaction};
 
-use super::{Changed, During, StoreError, projection, revision_from};
+use super::{Changed, During, Feed, StoreError, projection, revision_from};
 use crate::journal::{Effect, Operation, RecordKey, Revision};
 
 /// An open write transaction on the local database; there is at most one at a time.
@@ -13,21 +12,21 @@ use crate::journal::{Effect, Operation, RecordKey, Revision};
 pub struct WriteTransaction {
     transaction: Transaction<'static, Sqlite>,
     revision: Revision,
-    changes: broadcast::Sender<Changed>,
-    changed: Option<Changed>,
+    feed: Feed,
+    changed: Vec<Changed>,
 }
 
 impl WriteTransaction {
-    pub(super) async fn begin(writer: &SqlitePool, changes: broadcast::Sender<Changed>) -> Result<Self, StoreError> {
+    pub(super) async fn begin(writer: &SqlitePool, feed: Feed) -> Result<Self, StoreError> {
         let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await.during("beginning a change")?;
         let row = sqlx::query("SELECT value FROM meta WHERE name = 'revision'")
             .fetch_one(&mut *transaction)
             .await
             .during("reading the revision")?;
-        Ok(Self { transaction, revision: revision_from(row.get(0)), changes, changed: None })
+        Ok(Self { transaction, revision: revision_from(row.get(0)), feed, changed: Vec::new() })
     }
 
-    /// The revision of the last change applied before this one.
+    /// The revision of the last change applied.
     pub fn revision(&self) -> Revision {
         self.revision
     }
@@ -42,53 +41,78 @@ impl WriteTransaction {
         Ok(row.map(|row| revision_from(row.get(0))))
     }
 
-    /// Applies the effects of a change and moves the store to its revision.
+    /// Applies the effects of a change and moves the store to its revision; several changes may be applied in their order.
     pub async fn apply(&mut self, revision: Revision, operations: Vec<Operation>) -> Result<(), StoreError> {
-        let stored = i64::try_from(revision.get()).unwrap_or(i64::MAX);
+        let stored = revision_stored(revision);
         let mut keys = Vec::with_capacity(operations.len());
         for Operation { key, effect, .. } in operations {
             match effect {
                 Effect::Check => continue,
-                Effect::Put(json) => {
-                    sqlx::query(
-                        "INSERT INTO records (key, revision, value) VALUES (?1, ?2, ?3)
-                         ON CONFLICT (key) DO UPDATE SET revision = ?2, value = ?3",
-                    )
-                    .bind(key.as_str())
-                    .bind(stored)
-                    .bind(&json)
-                    .execute(&mut *self.transaction)
-                    .await
-                    .during("writing a record")?;
-                    projection::put(&mut self.transaction, &key, &json).await?;
-                }
-                Effect::Delete => {
-                    sqlx::query("DELETE FROM records WHERE key = ?")
-                        .bind(key.as_str())
-                        .execute(&mut *self.transaction)
-                        .await
-                        .during("deleting a record")?;
-                    projection::delete(&mut self.transaction, &key).await?;
-                }
+                Effect::Put(json) => self.put(&key, stored, &json).await?,
+                Effect::Delete => self.delete(&key).await?,
             }
             keys.push(key);
         }
+        self.move_to(revision).await?;
+        self.note(revision, keys);
+        Ok(())
+    }
+
+    pub(super) async fn put(&mut self, key: &RecordKey, revision: i64, json: &str) -> Result<(), StoreError> {
+        sqlx::query(
+            "INSERT INTO records (key, revision, value) VALUES (?1, ?2, ?3)
+             ON CONFLICT (key) DO UPDATE SET revision = ?2, value = ?3",
+        )
+        .bind(key.as_str())
+        .bind(revision)
+        .bind(json)
+        .execute(&mut *self.transaction)
+        .await
+        .during("writing a record")?;
+        projection::put(&mut self.transaction, key, json).await
+    }
+
+    pub(super) async fn delete(&mut self, key: &RecordKey) -> Result<(), StoreError> {
+        sqlx::query("DELETE FROM records WHERE key = ?")
+            .bind(key.as_str())
+            .execute(&mut *self.transaction)
+            .await
+            .during("deleting a record")?;
+        projection::delete(&mut self.transaction, key).await
+    }
+
+    /// Moves the store to a revision.
+    pub(super) async fn move_to(&mut self, revision: Revision) -> Result<(), StoreError> {
         sqlx::query("UPDATE meta SET value = ? WHERE name = 'revision'")
-            .bind(stored)
+            .bind(revision_stored(revision))
             .execute(&mut *self.transaction)
             .await
             .during("writing the revision")?;
-        self.changed = Some(Changed { revision, keys: Arc::from(keys) });
+        self.revision = revision;
         Ok(())
+    }
+
+    /// Notes what subscribers are told after the commit.
+    pub(super) fn note(&mut self, revision: Revision, keys: Vec<RecordKey>) {
+        self.changed.push(Changed { revision, keys: Arc::from(keys) });
+    }
+
+    pub(super) fn connection(&mut self) -> &mut SqliteConnection {
+        &mut self.transaction
     }
 
     /// Makes the change durable and tells the subscribers.
     pub async fn commit(self) -> Result<(), StoreError> {
         self.transaction.commit().await.during("committing a change")?;
-        if let Some(changed) = self.changed {
+        for changed in self.changed {
             // An error only means that nobody subscribes right now.
-            self.changes.send(changed).ok();
+            self.feed.changes.send(changed).ok();
         }
+        self.feed.revision.send_replace(self.revision);
         Ok(())
     }
+}
+
+pub(super) fn revision_stored(revision: Revision) -> i64 {
+    i64::try_from(revision.get()).unwrap_or(i64::MAX)
 }

@@ -6,7 +6,7 @@ use triton_api::{
     video::{VideoSort, VideoState},
 };
 
-use super::{During, Store, StoreError, Stored, decode, projection::word};
+use super::{During, Store, StoreError, Stored, projection::word, understood};
 use crate::{catalog::VideoRecord, journal::RecordKey};
 
 /// A place in a listing: the last entry of the page before.
@@ -64,8 +64,7 @@ impl Store {
         let rows = query.build().fetch_all(&self.readers).await.during("listing videos")?;
         let mut videos = Vec::with_capacity(rows.len());
         for row in rows {
-            let key = RecordKey::from_stored(row.get(0));
-            let video: Stored<VideoRecord> = decode(key, row.get(1), row.get::<&str, _>(2))?;
+            let Some((_, video)) = understood::<VideoRecord>(&row) else { continue };
             let sort_key = match listing.sort {
                 VideoSort::Title => row.get::<String, _>(3),
                 VideoSort::Newest | VideoSort::Oldest => row.get::<i64, _>(3).to_string(),
@@ -91,9 +90,7 @@ impl Store {
         .fetch_all(&self.readers)
         .await
         .during("listing videos by state")?;
-        rows.into_iter()
-            .map(|row| decode(RecordKey::from_stored(row.get(0)), row.get(1), row.get::<&str, _>(2)))
-            .collect()
+        Ok(rows.iter().filter_map(understood).map(|(_, video)| video).collect())
     }
 }
 

@@ -14,19 +14,16 @@ use triton_api::{job::JobState, video::VideoState};
 use super::WorkError;
 use crate::{
     app::App,
-    catalog::{JobRecord, Lease},
+    catalog::{JobRecord, Lease, Rest},
     journal::{Change, Expect, JournalError, RecordKey, Revision},
-    store::JobRow,
 };
 
 /// How long a lease lasts without renewal.
-pub(super) const LEASE: SignedDuration = SignedDuration::from_secs(20);
+pub(super) const LEASE: Duration = Duration::from_secs(20);
 /// How often it is renewed.
 const RENEW_EVERY: Duration = Duration::from_secs(4);
 /// Candidates looked at when a slot is free; others may take some of them first.
 const CANDIDATES: u32 = 8;
-/// Leases given back in one sweep.
-const LEASES_MAX: u32 = 10_000;
 
 /// A job with this process's lease on it.
 pub(super) struct Leased {
@@ -45,11 +42,11 @@ pub(super) async fn lease_next(app: &App, worker: &str) -> Result<Option<Arc<Lea
     let now = Timestamp::now();
     for (key, stored) in app.store.runnable_jobs(now, CANDIDATES).await? {
         let mut job = stored.value;
-        job.lost_leases += u32::from(job.state == JobState::Running);
         job.leases += 1;
         job.state = JobState::Running;
         job.progress = 0.0;
-        job.lease = Some(Lease { worker: worker.to_owned(), token: job.leases, expires_at: now + LEASE });
+        let rest = Rest::new();
+        job.lease = Some(Lease { worker: worker.to_owned(), token: job.leases, expires_at: expiry(now), rest });
         let mut change = Change::new().put(key.clone(), Expect::At(stored.revision), &job)?;
         let Some(video) = app.store.video(job.video_id).await? else { continue };
         if video.value.state == VideoState::Queued {
@@ -88,7 +85,7 @@ impl Leased {
                 .write(app, Change::new(), |job| {
                     job.progress = progress;
                     if let Some(lease) = &mut job.lease {
-                        lease.expires_at = Timestamp::now() + LEASE;
+                        lease.expires_at = expiry(Timestamp::now());
                     }
                 })
                 .await;
@@ -149,16 +146,7 @@ impl Leased {
     }
 }
 
-/// Gives back every lease. For the start of an installation with a single process: whoever held them is dead.
-pub async fn release_all_leases(app: &App) -> Result<usize, WorkError> {
-    let jobs: Vec<JobRow> = app.store.leased_jobs(LEASES_MAX).await?;
-    let count = jobs.len();
-    for (key, stored) in jobs {
-        let mut job = stored.value;
-        job.lost_leases += 1;
-        job.state = JobState::Waiting;
-        job.lease = None;
-        app.journal.commit(Change::new().put(key, Expect::At(stored.revision), &job)?).await?;
-    }
-    Ok(count)
+/// When a lease that is taken or renewed now will have run out: for people, as clocks differ.
+fn expiry(now: Timestamp) -> Timestamp {
+    now + SignedDuration::try_from(LEASE).unwrap_or(SignedDuration::MAX)
 }

@@ -4,13 +4,13 @@ mod chunk;
 mod fail;
 mod lease;
 mod publish;
+pub mod reaper;
 mod run;
 mod stills;
 mod worker;
 
 use thiserror::Error;
 
-pub use lease::release_all_leases;
 pub use worker::Worker;
 
 use crate::{journal::JournalError, pipeline::PipelineError, ring::RingError, store::StoreError};

@@ -12,7 +12,7 @@ use triton_api::{
 use super::{WorkError, chunk::Encoding, lease::Leased, stills::Stills};
 use crate::{
     app::App,
-    catalog::{JobKind, JobRecord, Published, TrackRecord, TrashRecord, VideoRecord},
+    catalog::{JobKind, JobRecord, Published, Rest, TrackRecord, TrashRecord, VideoRecord},
     journal::{Change, Expect, RecordKey},
     pipeline::{AudioRendition, Growth, Plan, Presentation, RenditionName, Track, VideoRendition},
     store::Stored,
@@ -44,6 +44,7 @@ pub(super) async fn publish(app: &App, leased: &Leased, video: Stored<VideoRecor
         renditions: presentation.renditions(),
         poster: stills.is_some_and(|stills| stills.poster),
         storyboard: stills.is_some_and(|stills| stills.storyboard),
+        rest: Rest::new(),
     };
     let mut change = Change::new();
     if let Some(former) = &video.value.published

@@ -1,20 +1,11 @@
 //! The worker: fills its slots with jobs until the service stops.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
-    time::Duration,
-};
+use std::time::Duration;
 
-use futures_util::FutureExt as _;
-use jiff::Timestamp;
 use tokio::{sync::broadcast, task::JoinSet};
-use triton_api::cluster;
 
 use super::{lease::lease_next, run::run};
-use crate::{app::App, cluster::Workers, journal::RecordKey, store::Changed};
+use crate::{app::App, journal::RecordKey, store::Changed};
 
 /// Looks for work at least this often: jobs become due by the passing of time, too.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -23,25 +14,12 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 pub struct Worker {
     app: App,
     slots: usize,
-    started_at: Timestamp,
-    running: Arc<AtomicU32>,
 }
 
 impl Worker {
     /// A worker with so many slots.
     pub fn new(app: App, slots: usize) -> Self {
-        Self { app, slots, started_at: Timestamp::now(), running: Arc::default() }
-    }
-
-    /// What the cluster page shows of this worker, whenever it is called.
-    pub fn describe(&self) -> Workers {
-        let (id, slots) = (self.app.process_id.to_string(), u32::try_from(self.slots).unwrap_or(u32::MAX));
-        let (started_at, running) = (self.started_at, Arc::clone(&self.running));
-        Arc::new(move || {
-            let running = running.load(Ordering::Relaxed);
-            let worker = cluster::Worker { id: id.clone(), slots, running, started_at };
-            async move { vec![worker] }.boxed()
-        })
+        Self { app, slots }
     }
 
     /// Works until the service stops; what runs then is cancelled and given back.
@@ -50,7 +28,7 @@ impl Worker {
         let mut jobs = JoinSet::new();
         while !self.app.shutdown.is_cancelled() {
             self.fill(&mut jobs).await;
-            self.running.store(u32::try_from(jobs.len()).unwrap_or(u32::MAX), Ordering::Relaxed);
+            self.app.membership.runs(u32::try_from(jobs.len()).unwrap_or(u32::MAX));
             // Cancel safe: a join set, a broadcast receiver, a token and a sleep.
             tokio::select! {
                 Some(joined) = jobs.join_next() => report(joined),

@@ -100,11 +100,11 @@ async fn a_dead_node_is_given_up_and_its_replicas_are_made_anew() {
     let content = web.fill(60, 2000).await;
     nodes[3].kill();
     eventually(DEADLINE, || async { health_of(&web, &nodes[3]).await == NodeHealth::Down }).await;
-    assert!(web.cluster.overview(Vec::new()).await.unwrap().partitions_degraded > 0);
+    assert!(web.cluster.overview().await.unwrap().partitions_degraded > 0);
     assert_eq!(web.cluster.remove_node(nodes[3].id, true).await.unwrap(), Removal::Staged);
     web.cluster.apply(None).await.unwrap();
     web.until_stable().await;
-    let overview = web.cluster.overview(Vec::new()).await.unwrap();
+    let overview = web.cluster.overview().await.unwrap();
     assert_eq!((overview.nodes.len(), overview.partitions_degraded), (3, 0));
     assert_eq!(content.misplaced(&web).await, Vec::<String>::new());
 }

@@ -14,6 +14,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use triton_api::{
     BlobHash, BlobKey, NodeId, NodeUrl, PartitionId,
     client::{Caller, NodeClient},
+    cluster::Worker,
     rebalance::{Rebalance, RebalancePhase},
 };
 use triton_placement::partition_of;
@@ -21,8 +22,9 @@ use triton_testkit::{content, eventually, free_port};
 use web_svc::{
     cluster::{Cluster, ClusterSettings},
     journal::SqliteJournal,
+    membership::Membership,
     ring::{Ring, RingLimits},
-    store::Store,
+    store::{Durability, Store},
 };
 
 /// Enough for a machine that does many other things.
@@ -122,7 +124,6 @@ pub(crate) fn urls(nodes: &[Node]) -> Vec<NodeUrl> {
 
 pub(crate) fn quick() -> ClusterSettings {
     ClusterSettings {
-        process_id: "test".to_owned(),
         reclaim_grace: Duration::from_millis(200),
         probe_interval: Duration::from_millis(100),
         repair_interval: Duration::from_millis(300),
@@ -134,6 +135,11 @@ pub(crate) fn quick() -> ClusterSettings {
 /// Slow enough that a test can do something while content moves.
 pub(crate) fn slow(bytes_per_second: u64) -> ClusterSettings {
     ClusterSettings { pull_bytes_per_second: Some(bytes_per_second), ..quick() }
+}
+
+/// The membership of a process that is alone.
+pub(crate) fn alone() -> Membership {
+    Membership::alone(Worker { id: "test".into(), slots: 0, running: 0, started_at: jiff::Timestamp::now() })
 }
 
 /// The web side: database, cluster control, ring.
@@ -148,14 +154,16 @@ pub(crate) struct Web {
 
 impl Web {
     pub(crate) async fn start(dir: &TempDir, settings: ClusterSettings, nodes: &[NodeUrl]) -> Self {
-        let store = Store::open(&dir.path().join("catalog.db")).await.unwrap();
+        let store = Store::open(&dir.path().join("catalog.db"), Durability::Full).await.unwrap();
         let journal = Arc::new(SqliteJournal::new(store.clone()));
-        let cluster = Cluster::start(journal, store.clone(), caller(), settings, nodes).await.unwrap();
+        let cluster = Cluster::start(journal, store.clone(), caller(), settings, alone(), nodes).await.unwrap();
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let ring = Ring::new(caller(), cluster.layout(), RingLimits::default(), tasks.clone(), stop.clone());
         let task = {
             let (cluster, ring, stop) = (cluster.clone(), ring.clone(), stop.clone());
-            tokio::spawn(async move { cluster.run(ring, stop).await })
+            tokio::spawn(async move {
+                tokio::join!(cluster.follow(stop.clone()), cluster.lead(ring, stop));
+            })
         };
         Self { cluster, ring, store, stop, task, tasks }
     }

@@ -1,8 +1,5 @@
 //! The admin API as a client sees it.
 
-use std::sync::Arc;
-
-use futures_util::FutureExt;
 use triton_api::{
     NodeId, ProblemType,
     client::{ClientError, WebClient},
@@ -13,7 +10,7 @@ use triton_api::{
 use crate::farm::{Web, caller, quick, start_nodes, urls};
 
 async fn serve(web: &Web) -> (WebClient, String) {
-    let (router, _) = web.cluster.routes::<()>(Arc::new(|| async { Vec::new() }.boxed())).split_for_parts();
+    let (router, _) = web.cluster.routes::<()>().split_for_parts();
     let router = triton_kit::layers::layers(router, "test");
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let origin = format!("http://{}", listener.local_addr().unwrap());

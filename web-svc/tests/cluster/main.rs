@@ -6,4 +6,5 @@ mod farm;
 mod http;
 mod migration;
 mod nodes;
+mod replacement;
 mod reversal;

@@ -11,10 +11,10 @@ use triton_testkit::eventually;
 use web_svc::{
     cluster::{Cluster, ClusterError, StartError, control::Removal},
     journal::{Journal, SqliteJournal},
-    store::Store,
+    store::{Durability, Store},
 };
 
-use crate::farm::{DEADLINE, Node, Web, caller, quick, start_nodes, urls};
+use crate::farm::{DEADLINE, Node, Web, alone, caller, quick, start_nodes, urls};
 
 fn new(node: &Node) -> NewNode {
     NewNode { url: node.url(), zone: None, weight: None }
@@ -51,12 +51,12 @@ async fn a_first_start_names_the_node_that_does_not_answer_or_belongs_to_others(
     let (dir, mut nodes) = (tempfile::tempdir().unwrap(), start_nodes(2).await);
     let web = Web::start(&dir, quick(), &urls(&nodes[..1])).await;
     let other = tempfile::tempdir().unwrap();
-    let store = Store::open(&other.path().join("catalog.db")).await.unwrap();
+    let store = Store::open(&other.path().join("catalog.db"), Durability::Full).await.unwrap();
     let journal: Arc<dyn Journal> = Arc::new(SqliteJournal::new(store.clone()));
     let mut settings = quick();
     settings.bootstrap_timeout = std::time::Duration::from_millis(300);
     let start = async |nodes: &[Node]| {
-        Cluster::start(Arc::clone(&journal), store.clone(), caller(), settings.clone(), &urls(nodes))
+        Cluster::start(Arc::clone(&journal), store.clone(), caller(), settings.clone(), alone(), &urls(nodes))
             .await
             .err()
             .unwrap()

@@ -14,9 +14,8 @@ use triton_api::{
     layout::{Layout, LayoutNode, LayoutRecord, NodeState},
 };
 use triton_placement::{layout, partition_of};
+use triton_testkit::Proxy;
 use web_svc::ring::{Ring, RingLimits};
-
-use crate::proxy::Proxy;
 
 pub struct TestNode {
     pub id: NodeId,
@@ -51,7 +50,7 @@ impl Cluster {
         let shutdown = CancellationToken::new();
         let nodes = join_all((0..count).map(|_| TestNode::start(&caller, shutdown.clone()))).await;
         let members = nodes.iter().map(TestNode::member).collect();
-        let record = LayoutRecord { current: layout::first(members, replicas).unwrap(), next: None };
+        let record = LayoutRecord::settled(layout::first(members, replicas).unwrap());
         let (sender, receiver) = watch::channel(Arc::new(record));
         let ring = Ring::new(caller, receiver, limits, TaskTracker::new(), shutdown.clone());
         let cluster = Self { nodes, ring, layout: sender, _stop: shutdown.drop_guard() };
@@ -119,7 +118,7 @@ impl TestNode {
 
     fn member(&self) -> LayoutNode {
         let url = format!("http://{}", self.proxy.addr).parse().unwrap();
-        LayoutNode { id: self.id, url, zone: "default".to_owned(), weight: 100, state: NodeState::Active }
+        LayoutNode::active(self.id, url, "default".to_owned(), 100)
     }
 
     /// Flips one bit of the payload of the only blob on this node.

@@ -1,12 +1,12 @@
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
+use triton_testkit::Fault;
 use web_svc::ring::RingError;
 
 use crate::{
     PROMPT,
     cluster::{Cluster, content, eventually, key},
-    proxy::Fault,
 };
 
 #[tokio::test]

@@ -4,7 +4,6 @@
 mod cluster;
 mod deletes;
 mod layouts;
-mod proxy;
 mod reads;
 mod writes;
 

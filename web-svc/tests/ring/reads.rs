@@ -3,12 +3,12 @@ use std::time::Duration;
 use futures_util::TryStreamExt;
 use tokio::time::Instant;
 use triton_api::BlobHash;
+use triton_testkit::Fault;
 use web_svc::ring::{BlobHead, Circuit, RingError, RingLimits};
 
 use crate::{
     PROMPT,
     cluster::{Cluster, MIB, content, eventually, key, limits},
-    proxy::Fault,
 };
 
 /// Makes a good node slower than the faulty ones: the ring prefers the fastest, and might never ask them otherwise.

@@ -3,12 +3,12 @@ use std::{collections::BTreeSet, time::Duration};
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::time::{Instant, timeout};
 use triton_placement::partition_of;
+use triton_testkit::Fault;
 use web_svc::ring::{Circuit, RingError, RingLimits};
 
 use crate::{
     PROMPT,
     cluster::{Cluster, MIB, content, eventually, key, limits},
-    proxy::Fault,
 };
 
 #[tokio::test]

@@ -101,7 +101,7 @@ async fn many_that_finish_one_upload_at_once_make_one_generation() {
     let requests = (0..6).map(|_| tus.patch(&path, 200_000, &[]));
     let answers = futures_util::future::join_all(requests).await;
     assert!(answers.iter().all(|answer| answer.status == 204), "{answers:?}");
-    let store = Store::open(&web.data_dir().join("catalog.db")).await.unwrap();
+    let store = Store::open(&web.data_dir().join("catalog.db"), web_svc::store::Durability::Full).await.unwrap();
     let plans = store.list::<serde_json::Value>("plan/", 10).await.unwrap();
     let jobs = store.list::<serde_json::Value>("job/", 100).await.unwrap();
     let video = store.video(id_of(&path).parse().unwrap()).await.unwrap().unwrap().value;
@@ -112,7 +112,7 @@ async fn many_that_finish_one_upload_at_once_make_one_generation() {
 
 /// Changes the record of an upload while the service is away.
 async fn edit(web: &WebService, path: &str, change: impl Fn(&mut UploadRecord)) {
-    let store = Store::open(&web.data_dir().join("catalog.db")).await.unwrap();
+    let store = Store::open(&web.data_dir().join("catalog.db"), web_svc::store::Durability::Full).await.unwrap();
     let key = RecordKey::upload(id_of(path).parse().unwrap());
     let mut record = store.get::<UploadRecord>(&key).await.unwrap().unwrap().value;
     change(&mut record);
@@ -123,7 +123,7 @@ async fn edit(web: &WebService, path: &str, change: impl Fn(&mut UploadRecord)) 
 
 /// Takes the video back to where it was before it was queued, its first attempt's jobs included.
 async fn unqueue(web: &WebService, path: &str) {
-    let store = Store::open(&web.data_dir().join("catalog.db")).await.unwrap();
+    let store = Store::open(&web.data_dir().join("catalog.db"), web_svc::store::Durability::Full).await.unwrap();
     let id = id_of(path).parse().unwrap();
     let mut video = store.video(id).await.unwrap().unwrap().value;
     video.state = VideoState::Uploading;

@@ -119,7 +119,9 @@ async fn memory_does_not_grow_with_a_resumable_upload() {
 
 /// How often an upload was claimed, as its record says.
 async fn token_of(web: &WebService, path: &str) -> u64 {
-    let store = web_svc::store::Store::open(&web.data_dir().join("catalog.db")).await.unwrap();
+    let store = web_svc::store::Store::open(&web.data_dir().join("catalog.db"), web_svc::store::Durability::Full)
+        .await
+        .unwrap();
     let key = web_svc::journal::RecordKey::upload(id_of(path).parse().unwrap());
     let record = store.get::<web_svc::catalog::UploadRecord>(&key).await.unwrap().unwrap();
     store.close().await;

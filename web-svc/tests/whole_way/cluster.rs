@@ -21,15 +21,15 @@ use crate::{
     viewer::{Segments, Viewer},
 };
 
-struct Fixture {
-    nodes: Vec<StorageNode>,
-    web: WebService,
-    paths: Vec<String>,
-    before: Segments,
+pub(crate) struct Fixture {
+    pub(crate) nodes: Vec<StorageNode>,
+    pub(crate) web: WebService,
+    pub(crate) paths: Vec<String>,
+    pub(crate) before: Segments,
 }
 
 /// A ready video on four nodes.
-async fn four_nodes() -> Fixture {
+pub(crate) async fn four_nodes(args: &[&str]) -> Fixture {
     let dir = tempfile::tempdir().unwrap();
     let clip = media::clip(dir.path(), "clip.mp4", 14, "640x360");
     let mut nodes = Vec::new();
@@ -37,7 +37,8 @@ async fn four_nodes() -> Fixture {
         nodes.push(StorageNode::start(None).await);
     }
     let urls: Vec<NodeUrl> = nodes.iter().map(|node| node.url.clone()).collect();
-    let web = WebService::start_on(&urls, &["--reclaim-grace-seconds", "1"]).await;
+    let args: Vec<&str> = ["--reclaim-grace-seconds", "1"].into_iter().chain(args.iter().copied()).collect();
+    let web = WebService::start_on(&urls, &args).await;
     let video = web.upload(&clip).await;
     let video = web.ready(video.id, READY_DEADLINE).await;
     let viewer = Viewer::new(&web.origin);
@@ -48,14 +49,14 @@ async fn four_nodes() -> Fixture {
 }
 
 /// Somebody who watches everything again and again, and counts.
-struct Audience {
+pub(crate) struct Audience {
     stop: Arc<AtomicBool>,
     rounds: Arc<AtomicU64>,
     watching: JoinHandle<Vec<String>>,
 }
 
 impl Audience {
-    fn start(fixture: &Fixture) -> Self {
+    pub(crate) fn start(fixture: &Fixture) -> Self {
         let (stop, rounds) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let (viewer, paths, before) = (Viewer::new(&fixture.web.origin), fixture.paths.clone(), fixture.before.clone());
         let (stopped, counted) = (Arc::clone(&stop), Arc::clone(&rounds));
@@ -75,12 +76,12 @@ impl Audience {
     }
 
     /// Waits until everything was watched so many times more, from beginning to end.
-    async fn rounds(&self, more: u64) {
+    pub(crate) async fn rounds(&self, more: u64) {
         let goal = self.rounds.load(Ordering::Relaxed) + more + 1;
         eventually(SETTLE_DEADLINE, || async { self.rounds.load(Ordering::Relaxed) >= goal }).await;
     }
 
-    async fn end(self) -> Vec<String> {
+    pub(crate) async fn end(self) -> Vec<String> {
         self.stop.store(true, Ordering::Relaxed);
         self.watching.await.unwrap()
     }
@@ -88,7 +89,7 @@ impl Audience {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_read_fails_while_any_one_node_is_killed() {
-    let mut fixture = four_nodes().await;
+    let mut fixture = four_nodes(&[]).await;
     let audience = Audience::start(&fixture);
     for node in &mut fixture.nodes {
         node.process.kill();
@@ -101,7 +102,7 @@ async fn no_read_fails_while_any_one_node_is_killed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_is_added_and_another_drained_with_no_failed_read_and_no_needless_byte() {
-    let fixture = four_nodes().await;
+    let fixture = four_nodes(&[]).await;
     let audience = Audience::start(&fixture);
     audience.rounds(1).await;
     let client = fixture.web.client();

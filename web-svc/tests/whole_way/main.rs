@@ -4,7 +4,9 @@
 mod bad_input;
 mod cluster;
 mod crash;
+mod edits;
 mod playback;
+mod replacement;
 mod viewer;
 
 use std::time::Duration;

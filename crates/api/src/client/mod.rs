@@ -14,7 +14,7 @@ use thiserror::Error;
 
 pub use events::VideoEvents;
 pub use storage::{BlobRead, NodeClient};
-pub use web::WebClient;
+pub use web::{Tagged, WebClient};
 
 use crate::{
     Problem, ProblemType,
@@ -140,6 +140,11 @@ impl Caller {
     /// Sends and reads a JSON answer.
     pub(crate) async fn json<T: DeserializeOwned>(&self, url: &str, request: RequestBuilder) -> Result<T, ClientError> {
         let response = self.send(url, request).await?;
+        Self::body(url, response).await
+    }
+
+    /// Reads a JSON answer.
+    pub(crate) async fn body<T: DeserializeOwned>(url: &str, response: Response) -> Result<T, ClientError> {
         let status = response.status();
         let body = response.bytes().await.map_err(|error| ClientError::transport(url, &error))?;
         serde_json::from_slice(&body).map_err(|_| ClientError::Unexpected { url: url.to_owned(), status })

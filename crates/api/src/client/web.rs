@@ -2,7 +2,12 @@
 
 use std::time::Duration;
 
-use http::Method;
+use bytes::Bytes;
+use futures_util::{Stream, TryStreamExt};
+use http::{
+    Method,
+    header::{self, ETAG, IF_MATCH},
+};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{Caller, ClientError, VideoEvents};
@@ -10,12 +15,22 @@ use crate::{
     NodeId, Page, VideoId,
     cluster::{self, Cluster, NewNode, Node, NodeChange},
     job::Job,
+    metadata::{self, ImportQuery, MetadataImport},
     rebalance::{ApplyRequest, Rebalance, RebalancePlan},
-    video::{self, Video, VideoQuery},
+    video::{self, Video, VideoPatch, VideoQuery},
 };
 
 /// The longest wait for an answer that may need a look at every node.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A value with the entity tag of its state, in quotes as `If-Match` wants it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tagged<T> {
+    /// The value.
+    pub value: T,
+    /// The tag; empty where the server gave none.
+    pub tag: String,
+}
 
 /// A client of a web service.
 #[derive(Debug, Clone)]
@@ -66,6 +81,41 @@ impl WebClient {
     /// One video.
     pub async fn video(&self, id: VideoId) -> Result<Video, ClientError> {
         self.get(&video_path(video::route::VIDEO, id)).await
+    }
+
+    /// One video with the tag of its present state.
+    pub async fn tagged_video(&self, id: VideoId) -> Result<Tagged<Video>, ClientError> {
+        let url = format!("{}{}", self.origin, video_path(video::route::VIDEO, id));
+        let request = self.caller.request(Method::GET, &url).timeout(ANSWER_TIMEOUT);
+        self.tagged(&url, request).await
+    }
+
+    /// Changes what is shown of a video. With `if_match`, only where it is still in the state of that tag.
+    ///
+    /// # Errors
+    /// [`ProblemType::PreconditionFailed`](crate::ProblemType::PreconditionFailed) where it is not: get it again and decide again.
+    pub async fn edit(
+        &self,
+        id: VideoId,
+        patch: &VideoPatch,
+        if_match: Option<&str>,
+    ) -> Result<Tagged<Video>, ClientError> {
+        let url = format!("{}{}", self.origin, video_path(video::route::VIDEO, id));
+        let mut request = self.caller.request(Method::PATCH, &url).timeout(ANSWER_TIMEOUT).json(patch);
+        if let Some(tag) = if_match {
+            request = request.header(IF_MATCH, tag);
+        }
+        self.tagged(&url, request).await
+    }
+
+    async fn tagged<T: DeserializeOwned>(
+        &self,
+        url: &str,
+        request: reqwest::RequestBuilder,
+    ) -> Result<Tagged<T>, ClientError> {
+        let response = self.caller.send(url, request).await?;
+        let tag = response.headers().get(ETAG).and_then(|tag| tag.to_str().ok()).unwrap_or_default().to_owned();
+        Ok(Tagged { value: Caller::body(url, response).await?, tag })
     }
 
     /// Listens to what happens to a video; the first event is its present state.
@@ -164,6 +214,33 @@ impl WebClient {
     /// Goes back to the committed epoch, or drops what is staged.
     pub async fn rebalance_abort(&self) -> Result<Rebalance, ClientError> {
         self.post(cluster::route::REBALANCE_ABORT).await
+    }
+
+    /// The metadata as a file: its lines, for [`crate::metadata::Reader`] to check.
+    pub async fn export_metadata(
+        &self,
+    ) -> Result<impl Stream<Item = Result<Bytes, ClientError>> + Send + Unpin + 'static, ClientError> {
+        let url = format!("{}{}", self.origin, metadata::route::METADATA);
+        // No deadline on the whole. The server breaks off what is not read.
+        let response = self.caller.send(&url, self.caller.request(Method::GET, &url)).await?;
+        Ok(response.bytes_stream().map_err(move |error| ClientError::transport(&url, &error)))
+    }
+
+    /// Sends such a file, which should be checked before, to become part of this installation.
+    pub async fn import_metadata(
+        &self,
+        query: &ImportQuery,
+        file: reqwest::Body,
+    ) -> Result<MetadataImport, ClientError> {
+        let mut pairs = url::form_urlencoded::Serializer::new(String::new());
+        if let Some(nodes) = &query.nodes {
+            pairs.append_pair("nodes", nodes);
+        }
+        pairs.append_pair("without_nodes", if query.without_nodes { "true" } else { "false" });
+        let url = format!("{}{}?{}", self.origin, metadata::route::METADATA, pairs.finish());
+        // No deadline on the whole: every record is looked at, and written.
+        let request = self.caller.request(Method::POST, &url).header(header::CONTENT_TYPE, metadata::MEDIA_TYPE);
+        self.caller.json(&url, request.body(file)).await
     }
 
     /// One page of the jobs.

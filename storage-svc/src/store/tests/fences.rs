@@ -2,7 +2,7 @@
 
 use triton_api::{
     Epoch, NodeId,
-    layout::{Layout, LayoutNode, LayoutRecord, NodeState},
+    layout::{Layout, LayoutNode, LayoutRecord},
 };
 
 use super::*;
@@ -10,7 +10,7 @@ use crate::store::LearnError;
 
 fn node(number: u128) -> LayoutNode {
     let url = format!("http://127.0.0.1:{}", 9000 + number).parse().unwrap();
-    LayoutNode { id: NodeId::from_u128(number), url, zone: "z".to_owned(), weight: 100, state: NodeState::Active }
+    LayoutNode::active(NodeId::from_u128(number), url, "z".to_owned(), 100)
 }
 
 /// Layouts of epochs 1, 2 and 3.
@@ -22,7 +22,7 @@ fn layouts() -> [Layout; 3] {
 }
 
 fn record(current: &Layout, next: Option<&Layout>) -> LayoutRecord {
-    LayoutRecord { current: current.clone(), next: next.cloned() }
+    LayoutRecord { next: next.cloned(), ..LayoutRecord::settled(current.clone()) }
 }
 
 fn claim_of(epoch: u64) -> Claim {

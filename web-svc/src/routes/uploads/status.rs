@@ -12,7 +12,7 @@ use super::headers::{description, upload_id};
 use crate::{
     app::App,
     catalog::{UploadKind, UploadState},
-    routes::delete::delete_video,
+    routes::{delete::delete_video, tag::Precondition},
     upload::tus::{self, TusError},
 };
 
@@ -74,7 +74,7 @@ pub(super) async fn delete_upload(State(app): State<App>, Path(id): Path<String>
     let record = tus::find(&app, id).await?.value;
     let ended = tus::end(&app, id, None).await;
     if matches!(ended, Err(TusError::Finished)) && record.kind != UploadKind::Partial {
-        delete_video(&app, id).await?;
+        delete_video(&app, id, &Precondition::NONE).await?;
         tus::end(&app, id, None).await?;
         return Ok(StatusCode::NO_CONTENT);
     }

@@ -35,18 +35,25 @@ export async function listVideos(query: VideoQuery, signal?: AbortSignal): Promi
   return (await response.json()) as VideoPage;
 }
 
-export async function getVideo(id: string, signal?: AbortSignal): Promise<Video> {
-  const response = await request(videoUrl(id), { signal });
-  return (await response.json()) as Video;
+/** A video with the entity tag of its state. */
+export interface TaggedVideo {
+  video: Video;
+  tag: string | null;
 }
 
-export async function changeVideo(id: string, changes: VideoChanges): Promise<Video> {
-  const response = await request(videoUrl(id), {
-    method: 'PATCH',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify(changes),
-  });
-  return (await response.json()) as Video;
+export async function getVideo(id: string, signal?: AbortSignal): Promise<TaggedVideo> {
+  return tagged(await request(videoUrl(id), { signal }));
+}
+
+/** Changes the state that the tag stands for; fails with status 412 where there is another one by now. */
+export async function changeVideo(id: string, changes: VideoChanges, tag: string | null): Promise<TaggedVideo> {
+  const headers: Record<string, string> = { 'content-type': 'application/json' };
+  if (tag) headers['if-match'] = tag;
+  return tagged(await request(videoUrl(id), { method: 'PATCH', headers, body: JSON.stringify(changes) }));
+}
+
+async function tagged(response: Response): Promise<TaggedVideo> {
+  return { video: (await response.json()) as Video, tag: response.headers.get('etag') };
 }
 
 export async function deleteVideo(id: string): Promise<void> {

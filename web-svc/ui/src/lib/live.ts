@@ -63,7 +63,7 @@ function poll(id: string, follower: Follower): () => void {
   const abort = new AbortController();
   const ask = async (): Promise<void> => {
     try {
-      follower.onChange({ video: await getVideo(id, abort.signal), waiting_for: null });
+      follower.onChange({ video: (await getVideo(id, abort.signal)).video, waiting_for: null });
     } catch (error) {
       if (isAborted(error)) return;
       if (error instanceof RequestFailed && error.problem.status === 404) {

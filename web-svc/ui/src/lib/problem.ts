@@ -60,6 +60,11 @@ export function noAnswer(): RequestFailed {
   });
 }
 
+/** Whether a change was refused because it was based on an older state. */
+export function isOutdated(error: unknown): boolean {
+  return error instanceof RequestFailed && error.problem.status === 412;
+}
+
 export function explain(error: unknown): Explanation {
   if (error instanceof RequestFailed) {
     const { title, detail, status, instance } = error.problem;
@@ -76,6 +81,7 @@ const TITLES: Record<number, string> = {
   403: 'You may not do this',
   404: 'This does not exist',
   409: 'Something changed in the meantime',
+  412: 'Somebody else changed this in the meantime',
   413: 'The file is too large for this server',
   415: 'This is not a video the server can read',
   422: 'This is not a video the server can read',
@@ -99,6 +105,7 @@ function adviceFor(status: number): string {
     case 410:
       return 'It may have been deleted. Go back to the library.';
     case 409:
+    case 412:
       return 'Reload the page to see the current state, then try again.';
     case 413:
       return 'Choose a smaller file, or ask whoever runs this server to raise the limit.';

@@ -67,7 +67,7 @@ export class Upload {
     const title = this.title.trim();
     if (!this.video || !title || title === this.video.title) return;
     try {
-      this.video = await changeVideo(this.video.id, { title });
+      this.video = (await changeVideo(this.video.id, { title }, null)).video;
     } catch (error) {
       this.error = explain(error);
     }

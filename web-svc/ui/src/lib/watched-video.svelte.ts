@@ -1,6 +1,6 @@
 /** The video of a watch page: loaded, followed while it changes, edited, retried, deleted. */
 
-import { changeVideo, deleteVideo, getVideo, isAborted, retryVideo, type VideoChanges } from './api';
+import { changeVideo, deleteVideo, getVideo, isAborted, retryVideo, type TaggedVideo, type VideoChanges } from './api';
 import { followVideo } from './live';
 import { explain, RequestFailed, type Explanation } from './problem';
 import { isActive, type Video } from './video';
@@ -23,7 +23,7 @@ export class WatchedVideo {
   async load(): Promise<void> {
     this.error = null;
     try {
-      this.#set(await getVideo(this.#id, this.#abort.signal));
+      await this.latest();
     } catch (error) {
       if (isAborted(error)) return;
       this.gone = error instanceof RequestFailed && [400, 404, 410].includes(error.problem.status);
@@ -31,8 +31,15 @@ export class WatchedVideo {
     }
   }
 
-  async change(changes: VideoChanges): Promise<void> {
-    this.#set(await changeVideo(this.#id, changes));
+  /** Looks anew. */
+  async latest(): Promise<TaggedVideo> {
+    const tagged = await getVideo(this.#id, this.#abort.signal);
+    this.#set(tagged.video);
+    return tagged;
+  }
+
+  async change(changes: VideoChanges, tag: string | null): Promise<void> {
+    this.#set((await changeVideo(this.#id, changes, tag)).video);
   }
 
   async retry(): Promise<void> {

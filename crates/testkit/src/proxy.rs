@@ -1,8 +1,8 @@
-//! A TCP proxy in front of a node that can misbehave in the ways that machines and networks do.
+//! A TCP proxy in front of a service that can misbehave in the ways that machines and networks do.
 
 use std::{
     io,
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -21,6 +21,8 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::{free_port, owner};
+
 /// How the proxy behaves, on open connections too.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Fault {
@@ -38,38 +40,80 @@ pub enum Fault {
     Delay(Duration),
 }
 
+/// What becomes of the connections of processes that are barred.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cut {
+    /// They break, as with a firewall that rejects.
+    Reject,
+    /// Nothing arrives any more, as with a cable that is pulled out.
+    Swallow,
+}
+
+#[derive(Debug)]
+struct Barred {
+    pids: Vec<u32>,
+    cut: Cut,
+}
+
+impl Barred {
+    fn concerns(&self, cut: Cut, client: SocketAddr) -> bool {
+        self.cut == cut && owner::holds(&self.pids, client)
+    }
+}
+
 #[derive(Debug)]
 struct State {
-    upstream: SocketAddr,
+    upstream: watch::Sender<SocketAddr>,
     fault: watch::Sender<Fault>,
+    barred: watch::Sender<Option<Barred>>,
     answer_bytes: AtomicU64,
     reads: AtomicU64,
 }
 
+/// A proxy in this process; its tasks end with it.
 #[derive(Debug)]
 pub struct Proxy {
+    /// Where it listens; the same after [`Self::revive`].
     pub addr: SocketAddr,
     state: Arc<State>,
     accepting: Option<AbortOnDropHandle<()>>,
 }
 
 impl Proxy {
+    /// Listens on a free port of 127.0.0.1 and forwards to `upstream`, which need not be there yet.
     pub async fn start(upstream: SocketAddr) -> Self {
         let state = State {
-            upstream,
+            upstream: watch::Sender::new(upstream),
             fault: watch::Sender::new(Fault::None),
+            barred: watch::Sender::new(None),
             answer_bytes: AtomicU64::new(0),
             reads: AtomicU64::new(0),
         };
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, free_port())).await.unwrap();
         let mut proxy = Self { addr: listener.local_addr().unwrap(), state: Arc::new(state), accepting: None };
         proxy.accept(listener);
         proxy
     }
 
+    /// Behaves like this from now on; the counts of bytes begin anew.
     pub fn fault(&self, fault: Fault) {
         self.state.answer_bytes.store(0, Ordering::SeqCst);
         self.state.fault.send_replace(fault);
+    }
+
+    /// Forwards new connections to another address: that of a service that came back elsewhere.
+    pub fn redirect(&self, upstream: SocketAddr) {
+        self.state.upstream.send_replace(upstream);
+    }
+
+    /// Cuts off some processes of this machine, open connections too: a network that is cut between two parts only.
+    pub fn bar(&self, pids: Vec<u32>, cut: Cut) {
+        self.state.barred.send_replace(Some(Barred { pids, cut }));
+    }
+
+    /// Lets everybody pass again.
+    pub fn admit(&self) {
+        self.state.barred.send_replace(None);
     }
 
     /// Refuses connections and breaks the open ones, like a machine whose process was killed.
@@ -80,9 +124,17 @@ impl Proxy {
         }
     }
 
+    /// Whether it accepts connections.
+    pub fn is_alive(&self) -> bool {
+        self.accepting.is_some()
+    }
+
+    /// Accepts connections again, at the same address.
     pub async fn revive(&mut self) {
-        let listener = TcpListener::bind(self.addr).await.unwrap();
-        self.accept(listener);
+        if !self.is_alive() {
+            let listener = TcpListener::bind(self.addr).await.unwrap();
+            self.accept(listener);
+        }
     }
 
     /// GET requests for blobs that came through.
@@ -103,23 +155,34 @@ impl Proxy {
 }
 
 async fn serve(state: Arc<State>, client: TcpStream) {
-    let Ok(server) = TcpStream::connect(state.upstream).await else { return };
+    let Ok(address) = client.peer_addr() else { return };
+    let upstream = *state.upstream.borrow();
+    let Ok(server) = TcpStream::connect(upstream).await else { return };
     let (client_read, client_write) = client.into_split();
     let (server_read, server_write) = server.into_split();
+    let mut barred = state.barred.subscribe();
     // The end of either direction ends both: that is what a cut looks like.
     tokio::select! {
-        _ = forward_requests(&state, client_read, server_write) => {}
-        _ = forward_answers(&state, server_read, client_write) => {}
+        _ = forward_requests(&state, address, client_read, server_write) => {}
+        _ = forward_answers(&state, address, server_read, client_write) => {}
+        _ = barred.wait_for(|barred| barred.as_ref().is_some_and(|barred| barred.concerns(Cut::Reject, address))) => {}
     }
 }
 
-async fn unless_stalled(state: &State) {
-    let mut fault = state.fault.subscribe();
-    // Cancel safe; the sender lives as long as `state`.
+async fn unless_stalled(state: &State, client: SocketAddr) {
+    let (mut fault, mut barred) = (state.fault.subscribe(), state.barred.subscribe());
+    // Cancel safe; the senders live as long as `state`.
     fault.wait_for(|fault| *fault != Fault::Stall).await.unwrap();
+    let passes = |barred: &Option<Barred>| !barred.as_ref().is_some_and(|barred| barred.concerns(Cut::Swallow, client));
+    barred.wait_for(passes).await.unwrap();
 }
 
-async fn forward_requests(state: &State, mut from: OwnedReadHalf, mut to: OwnedWriteHalf) -> io::Result<()> {
+async fn forward_requests(
+    state: &State,
+    client: SocketAddr,
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+) -> io::Result<()> {
     let mut piece = vec![0; 64 * 1024];
     loop {
         let len = from.read(&mut piece).await?;
@@ -129,19 +192,24 @@ async fn forward_requests(state: &State, mut from: OwnedReadHalf, mut to: OwnedW
         if piece.starts_with(b"GET /v1/blobs/") {
             state.reads.fetch_add(1, Ordering::SeqCst);
         }
-        unless_stalled(state).await;
+        unless_stalled(state, client).await;
         to.write_all(&piece[..len]).await?;
     }
 }
 
-async fn forward_answers(state: &State, mut from: OwnedReadHalf, mut to: OwnedWriteHalf) -> io::Result<()> {
+async fn forward_answers(
+    state: &State,
+    client: SocketAddr,
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+) -> io::Result<()> {
     let mut piece = vec![0; 16 * 1024];
     loop {
         let len = from.read(&mut piece).await?;
         if len == 0 {
             return Ok(());
         }
-        unless_stalled(state).await;
+        unless_stalled(state, client).await;
         let fault = *state.fault.borrow();
         let sent = state.answer_bytes.load(Ordering::SeqCst);
         let allowed = match fault {
@@ -168,7 +236,7 @@ async fn forward_answers(state: &State, mut from: OwnedReadHalf, mut to: OwnedWr
                     }
                     stalls
                 });
-                unless_stalled(state).await;
+                unless_stalled(state, client).await;
             }
             return Ok(());
         }

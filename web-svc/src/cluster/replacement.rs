@@ -1,0 +1,328 @@
+//! When a node that does not answer is replaced, and when one that answers again is taken back. Pure.
+//!
+//! Replacing gives a node up: its partitions get other holders, which copy from the ones that are left. Nothing is lost by
+//! that, but much is copied, so it happens late, one node at a time, and only while the others can carry it. Taking back
+//! makes it a holder again through a migration like any other: it pulls what it lacks, deletes included, before it counts.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use triton_api::{
+    NodeId,
+    cluster::NodeHealth,
+    layout::{Layout, LayoutNode, NodeState, Rest},
+};
+
+/// Answers in a row after which a node is back.
+pub const ANSWERS_BACK: u32 = 5;
+/// A node that was away for longer is not taken back: nodes remember deletes for seven days, so that it might bring back
+/// what was deleted first.
+pub const AWAY_MAX: SignedDuration = SignedDuration::from_hours(6 * 24);
+
+/// What was done with a node, the last time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replacement {
+    /// The node.
+    pub id: NodeId,
+    /// Since when it had not answered.
+    pub down_since: Timestamp,
+    /// When it was given up.
+    pub replaced_at: Timestamp,
+    /// When it was made a holder again.
+    #[serde(default)]
+    pub taken_back_at: Option<Timestamp>,
+    /// Fields of newer versions.
+    #[serde(flatten)]
+    pub rest: Rest,
+}
+
+/// The record of what was done without a person: at most one entry for each node.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replacements {
+    /// The entries, in the order in which the nodes were replaced last.
+    pub nodes: Vec<Replacement>,
+    /// Fields of newer versions.
+    #[serde(flatten)]
+    pub rest: Rest,
+}
+
+/// What is known of a node's health.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sight {
+    /// Whether it answers.
+    pub health: NodeHealth,
+    /// For how long it has not answered.
+    pub silent_for: Duration,
+    /// Its last answers in a row.
+    pub answers: u32,
+    /// Its disk takes writes.
+    pub writable: bool,
+}
+
+/// How patient to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// How long a node may be down before it is replaced.
+    pub replace_after: Duration,
+    /// The least time between two changes of one node, so that one that comes and goes moves nothing each time.
+    pub change_interval_min: Duration,
+}
+
+/// What to do now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// Give the node up.
+    Replace(NodeId),
+    /// Make it a holder again.
+    TakeBack(NodeId),
+}
+
+impl Replacements {
+    /// The last entry of a node.
+    pub fn entry(&self, id: NodeId) -> Option<&Replacement> {
+        self.nodes.iter().find(|entry| entry.id == id)
+    }
+
+    /// Whether the node was given up without a person, and not been taken back since.
+    pub fn is_away(&self, id: NodeId) -> bool {
+        self.entry(id).is_some_and(|entry| entry.taken_back_at.is_none())
+    }
+
+    /// The same after a decision was carried out, without nodes that have left.
+    #[must_use]
+    pub fn after(mut self, decision: Decision, layout: &Layout, down_since: Timestamp, now: Timestamp) -> Self {
+        self.nodes.retain(|entry| layout.node(entry.id).is_some());
+        match decision {
+            Decision::Replace(id) => {
+                self.nodes.retain(|entry| entry.id != id);
+                self.nodes.push(Replacement {
+                    id,
+                    down_since,
+                    replaced_at: now,
+                    taken_back_at: None,
+                    rest: Rest::new(),
+                });
+            }
+            Decision::TakeBack(id) => {
+                for entry in self.nodes.iter_mut().filter(|entry| entry.id == id) {
+                    entry.taken_back_at = Some(now);
+                }
+            }
+        }
+        self
+    }
+
+    /// Everything in words, for the person who looks at the cluster.
+    pub fn in_words(&self, layout: &Layout, now: Timestamp) -> Vec<String> {
+        self.nodes
+            .iter()
+            .filter(|entry| layout.node(entry.id).is_some())
+            .map(|entry| words(entry, layout, now))
+            .collect()
+    }
+}
+
+fn words(entry: &Replacement, layout: &Layout, now: Timestamp) -> String {
+    let Replacement { id, down_since, replaced_at, taken_back_at, .. } = entry;
+    let time = |time: &Timestamp| time.strftime("%F %T UTC").to_string();
+    let replaced =
+        format!("Node {id} was replaced at {}, as it had not answered since {}", time(replaced_at), time(down_since));
+    match taken_back_at {
+        Some(back) => format!("{replaced}; it answered again and was taken back at {}.", time(back)),
+        None if layout.node(*id).is_some_and(|node| node.state != NodeState::Down) => {
+            format!("{replaced}; it is used again.")
+        }
+        None if is_too_old(entry, now) => format!(
+            "{replaced}. That is too long ago for it to come back, as deletes may be forgotten by now: \
+             remove it, empty its disk, and add it as a new node."
+        ),
+        None => format!("{replaced}. It is taken back when it answers."),
+    }
+}
+
+fn is_too_old(entry: &Replacement, now: Timestamp) -> bool {
+    now.duration_since(entry.down_since) > AWAY_MAX
+}
+
+/// What is to be done about the nodes of a layout that nobody changes right now; nothing, mostly.
+pub fn decide(
+    layout: &Layout,
+    sights: &BTreeMap<NodeId, Sight>,
+    past: &Replacements,
+    patience: Patience,
+    now: Timestamp,
+) -> Option<Decision> {
+    let is_rested = |node: &&LayoutNode| past.entry(node.id).is_none_or(|entry| rested(entry, patience, now));
+    let sight = |node: &LayoutNode| sights.get(&node.id);
+    let replaceable = layout.nodes.iter().filter(is_rested).filter(|node| {
+        let is_gone = |sight: &Sight| sight.health == NodeHealth::Down && sight.silent_for >= patience.replace_after;
+        node.state == NodeState::Active && sight(node).is_some_and(is_gone) && others_suffice(layout, sights, node.id)
+    });
+    // The one that is away for longest, should there be several: it is the least likely to return.
+    if let Some(node) = replaceable.max_by_key(|node| sight(node).map(|sight| sight.silent_for)) {
+        return Some(Decision::Replace(node.id));
+    }
+    let is_back = |sight: &Sight| sight.answers >= ANSWERS_BACK && sight.writable;
+    let back = layout.nodes.iter().filter(is_rested).find(|node| {
+        node.state == NodeState::Down
+            && past.entry(node.id).is_some_and(|entry| entry.taken_back_at.is_none() && !is_too_old(entry, now))
+            && sight(node).is_some_and(is_back)
+            && quorum_answers(layout, sights, node.id)
+    });
+    back.map(|node| Decision::TakeBack(node.id))
+}
+
+fn rested(entry: &Replacement, patience: Patience, now: Timestamp) -> bool {
+    let last = entry.taken_back_at.unwrap_or(entry.replaced_at).max(entry.replaced_at);
+    let rest = SignedDuration::try_from(patience.change_interval_min).unwrap_or(SignedDuration::MAX);
+    now.duration_since(last) >= rest
+}
+
+/// Whether the other nodes can hold all replicas, and so many of them answer that the migration does not get stuck.
+fn others_suffice(layout: &Layout, sights: &BTreeMap<NodeId, Sight>, gone: NodeId) -> bool {
+    let others = layout.nodes.iter().filter(|node| node.id != gone && node.state == NodeState::Active);
+    let up = others.filter(|node| sights.get(&node.id).is_some_and(|sight| sight.health == NodeHealth::Up)).count();
+    up >= usize::from(layout.replicas) && quorum_answers(layout, sights, gone)
+}
+
+/// Whether fewer nodes are silent than could have acknowledged a write among themselves, `except` aside: a migration waits
+/// for the others (see `fence`).
+fn quorum_answers(layout: &Layout, sights: &BTreeMap<NodeId, Sight>, except: NodeId) -> bool {
+    let counts = |node: &&LayoutNode| node.id != except && node.state != NodeState::Down;
+    let silent = layout.nodes.iter().filter(counts);
+    let silent = silent.filter(|node| sights.get(&node.id).is_none_or(|sight| sight.health != NodeHealth::Up)).count();
+    silent < usize::from(layout.replicas) / 2 + 1
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::cluster::sample::{layout_of, node};
+
+    const PATIENCE: Patience =
+        Patience { replace_after: Duration::from_secs(900), change_interval_min: Duration::from_secs(900) };
+    const NOW: Timestamp = Timestamp::constant(1_800_000_000, 0);
+
+    fn up() -> Sight {
+        Sight { health: NodeHealth::Up, silent_for: Duration::ZERO, answers: 100, writable: true }
+    }
+
+    fn down(seconds: u64) -> Sight {
+        Sight { health: NodeHealth::Down, silent_for: Duration::from_secs(seconds), answers: 0, writable: false }
+    }
+
+    /// Sights of the nodes 1, 2, 3 and so on.
+    fn sights(sights: &[Sight]) -> BTreeMap<NodeId, Sight> {
+        (1..).zip(sights).map(|(n, sight)| (node(n).id, *sight)).collect()
+    }
+
+    fn ago(seconds: i64) -> Timestamp {
+        NOW - SignedDuration::from_secs(seconds)
+    }
+
+    fn given_up(layout: &Layout, n: u16) -> Layout {
+        let nodes = layout.nodes.iter().cloned();
+        let nodes = nodes
+            .map(|other| if other.id == node(n).id { LayoutNode { state: NodeState::Down, ..other } } else { other });
+        triton_placement::layout::change(layout, nodes.collect(), layout.replicas).unwrap()
+    }
+
+    fn replaced(n: u16, layout: &Layout, at: Timestamp, down_since: Timestamp) -> Replacements {
+        Replacements::default().after(Decision::Replace(node(n).id), layout, down_since, at)
+    }
+
+    #[test]
+    fn a_node_is_replaced_when_it_was_silent_for_long_enough_and_the_others_can_do_without_it() {
+        let decide = |nodes: u16, seen: &[Sight]| {
+            decide(&layout_of(nodes, 3), &sights(seen), &Replacements::default(), PATIENCE, NOW)
+        };
+        let replace = |n: u16| Some(Decision::Replace(node(n).id));
+        assert_eq!(decide(4, &[up(), up(), up(), down(900)]), replace(4));
+        assert_eq!(decide(4, &[up(), up(), up(), down(899)]), None);
+        assert_eq!(decide(3, &[up(), up(), down(9000)]), None, "the others cannot hold three replicas");
+        assert_eq!(decide(4, &[up(), up(), down(9000), down(9000)]), None, "nor can these");
+        assert_eq!(decide(5, &[up(), up(), up(), down(900), down(901)]), replace(5), "one at a time");
+        let suspect = Sight { health: NodeHealth::Suspect, ..down(9000) };
+        assert_eq!(decide(4, &[up(), up(), up(), suspect]), None);
+        assert_eq!(
+            decide(7, &[up(), up(), up(), down(0), suspect, suspect, down(901)]),
+            None,
+            "most are silent: is it me?"
+        );
+    }
+
+    #[test]
+    fn a_node_is_taken_back_once_it_answers_steadily() {
+        let layout = given_up(&layout_of(4, 3), 4);
+        let past = replaced(4, &layout, ago(900), ago(1800));
+        let decide = |past: &Replacements, seen: &[Sight]| decide(&layout, &sights(seen), past, PATIENCE, NOW);
+        let back = Some(Decision::TakeBack(node(4).id));
+        assert_eq!(decide(&past, &[up(), up(), up(), up()]), back);
+        assert_eq!(decide(&past, &[up(), down(5), up(), up()]), back);
+        assert_eq!(decide(&past, &[down(5), down(5), up(), up()]), None, "the migration would wait");
+        for unsteady in [Sight { answers: ANSWERS_BACK - 1, ..up() }, Sight { writable: false, ..up() }, down(5)] {
+            assert_eq!(decide(&past, &[up(), up(), up(), unsteady]), None);
+        }
+        assert_eq!(decide(&Replacements::default(), &[up(); 4]), None, "a person gave it up");
+        assert_eq!(decide(&replaced(4, &layout, ago(899), ago(1800)), &[up(); 4]), None, "not so soon");
+        let long_ago = ago(AWAY_MAX.as_secs() + 1);
+        let forgotten = replaced(4, &layout, ago(900), long_ago);
+        assert_eq!(decide(&forgotten, &[up(); 4]), None, "it would bring back what was deleted");
+        assert!(forgotten.in_words(&layout, NOW)[0].contains("empty its disk"));
+    }
+
+    #[test]
+    fn a_node_that_comes_and_goes_is_left_alone_for_a_while() {
+        let layout = layout_of(4, 3);
+        let past = replaced(4, &layout, ago(5000), ago(6000));
+        let impatient = Patience { replace_after: Duration::from_secs(1), ..PATIENCE };
+        let seen = sights(&[up(), up(), up(), down(800)]);
+        let back_at = |seconds| past.clone().after(Decision::TakeBack(node(4).id), &layout, NOW, ago(seconds));
+        assert_eq!(decide(&layout, &seen, &back_at(899), impatient, NOW), None);
+        assert_eq!(decide(&layout, &seen, &back_at(900), impatient, NOW), Some(Decision::Replace(node(4).id)));
+    }
+
+    fn any_sight() -> impl Strategy<Value = Sight> {
+        let health = prop_oneof![Just(NodeHealth::Up), Just(NodeHealth::Suspect), Just(NodeHealth::Down)];
+        (health, 0..2000_u64, 0..10_u32, any::<bool>()).prop_map(|(health, seconds, answers, writable)| Sight {
+            health,
+            silent_for: Duration::from_secs(seconds),
+            answers,
+            writable,
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// Whatever is seen: the layout that follows has all replicas, and enough nodes that answer to hold them.
+        #[test]
+        fn what_is_decided_can_be_done(seen in proptest::collection::vec(any_sight(), 3..8), gone in 0..8_u16) {
+            let nodes = u16::try_from(seen.len()).unwrap();
+            let (mut layout, mut past) = (layout_of(nodes, 3), Replacements::default());
+            if (1..=nodes).contains(&gone) && nodes > 3 {
+                layout = given_up(&layout, gone);
+                past = replaced(gone, &layout, ago(1000), ago(2000));
+            }
+            let sights = sights(&seen);
+            match decide(&layout, &sights, &past, PATIENCE, NOW) {
+                None => {}
+                Some(Decision::Replace(id)) => {
+                    prop_assert!(sights[&id].health == NodeHealth::Down && sights[&id].silent_for >= PATIENCE.replace_after);
+                    let n = (1..=nodes).find(|n| node(*n).id == id).unwrap();
+                    let next = given_up(&layout, n);
+                    prop_assert!(next.table.iter().all(|row| row.len() == 3));
+                    let up = next.nodes.iter().filter(|node| node.state == NodeState::Active && sights[&node.id].health == NodeHealth::Up);
+                    prop_assert!(up.count() >= 3);
+                }
+                Some(Decision::TakeBack(id)) => {
+                    prop_assert!(past.is_away(id) && sights[&id].answers >= ANSWERS_BACK);
+                    prop_assert_eq!(layout.node(id).unwrap().state, NodeState::Down);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! Several web services and workers on one etcd, as real processes: any request may hit any of them, and any of them may die.
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+mod installation;
+mod leadership;
+mod outage;
+mod work;
+
+use std::time::Duration;
+
+/// How long a short clip may take to become ready on a busy machine.
+const READY_DEADLINE: Duration = Duration::from_secs(240);
+/// How long the services may take to notice something and act on it.
+const SETTLE_DEADLINE: Duration = Duration::from_secs(120);
