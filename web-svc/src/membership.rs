@@ -13,8 +13,8 @@ use crate::journal::Term;
 #[derive(Debug, Clone)]
 pub struct Membership {
     own: watch::Sender<Worker>,
-    /// All processes by their ids; `None` for a process that is alone.
-    others: Option<watch::Receiver<Arc<BTreeMap<String, Worker>>>>,
+    /// All processes by their ids, as far as they are known; `None` for a process that is alone.
+    others: Option<watch::Receiver<Option<Arc<BTreeMap<String, Worker>>>>>,
     leader: watch::Receiver<Option<String>>,
     /// A sender, for a term lasts as long as somebody could end it.
     term: watch::Sender<Option<Term>>,
@@ -31,7 +31,7 @@ impl Membership {
     /// Of a process among others.
     pub(crate) fn among(
         own: watch::Sender<Worker>,
-        others: watch::Receiver<Arc<BTreeMap<String, Worker>>>,
+        others: watch::Receiver<Option<Arc<BTreeMap<String, Worker>>>>,
         leader: watch::Receiver<Option<String>>,
         term: watch::Sender<Option<Term>>,
     ) -> Self {
@@ -46,15 +46,15 @@ impl Membership {
     /// Every process that lives, as far as is known here.
     pub fn processes(&self) -> Vec<Worker> {
         match &self.others {
-            Some(others) => others.borrow().values().cloned().collect(),
+            Some(others) => others.borrow().iter().flat_map(|others| others.values().cloned()).collect(),
             None => vec![self.own.borrow().clone()],
         }
     }
 
-    /// Whether a process lives, as far as is known here.
+    /// Whether a process lives, as far as is known here: nobody is taken for dead before the others have been looked at.
     pub fn is_live(&self, id: &str) -> bool {
         match &self.others {
-            Some(others) => others.borrow().contains_key(id),
+            Some(others) => others.borrow().as_ref().is_none_or(|others| others.contains_key(id)),
             None => self.own.borrow().id == id,
         }
     }

@@ -93,7 +93,7 @@ impl EtcdJournal {
                     is_repeated = true;
                     continue;
                 }
-                Verdict::Malformed => Err(EtcdError::Forgotten.into()),
+                Verdict::Malformed => Err(EtcdError::Malformed { operation: "committing a change" }.into()),
             };
         }
     }
