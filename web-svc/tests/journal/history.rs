@@ -83,11 +83,8 @@ impl History {
         let operations: Vec<_> = calls.map(|call| operation(call, &first_seen)).collect();
         let verdict = porcupine_rs::check_operations_timeout::<Register>(&operations, CHECK_TIMEOUT);
         if verdict != CheckResult::Ok {
-            let path = picture(key, &operations);
-            panic!(
-                "{verdict:?}: no order of the {} calls on record {key} explains them; see {path:?}",
-                operations.len()
-            );
+            let path = picture(key, &operations).display().to_string();
+            panic!("{verdict:?}: no order of the {} calls on record {key} explains them; see {path}", operations.len());
         }
     }
 

@@ -142,6 +142,11 @@ impl Client {
 /// Kills leaders, lets one hang, and cuts the third process off in the middle of answers.
 async fn disturb(etcd: &mut Etcd, proxies: &[Proxy]) {
     let pause = Duration::from_millis(600);
+    let cut = |fault| {
+        for proxy in proxies {
+            proxy.fault(fault);
+        }
+    };
     for round in 0..KILLS {
         let killed = etcd.kill_leader().await;
         etcd.wait_healthy(DEADLINE).await;
@@ -150,9 +155,9 @@ async fn disturb(etcd: &mut Etcd, proxies: &[Proxy]) {
         etcd.wait_ready(DEADLINE).await;
         // After a cut the watch is opened again with ever longer pauses, so that cuts are rare.
         for limit in [40, 400, 1500] {
-            proxies.iter().for_each(|proxy| proxy.fault(Fault::CutAfter(limit + 100 * round as u64)));
+            cut(Fault::CutAfter(limit + 100 * round as u64));
             sleep(Duration::from_millis(100)).await;
-            proxies.iter().for_each(|proxy| proxy.fault(Fault::None));
+            cut(Fault::None);
             sleep(pause / 2).await;
         }
         sleep(pause).await;
@@ -173,11 +178,11 @@ async fn concurrent_compare_and_swaps_are_linearizable_while_etcd_fails_and_answ
     for endpoint in etcd.endpoints() {
         proxies.push(Proxy::start(endpoint.parse().unwrap()).await);
     }
-    let proxied: Vec<_> = proxies.iter().map(|proxy| proxy.addr.to_string()).collect();
+    let roads: Vec<_> = proxies.iter().map(|proxy| proxy.addr.to_string()).collect();
     let processes = [
         Process::join(&etcd.url()).await,
         Process::join(&etcd.url()).await,
-        Process::join(&format!("etcd://{}", proxied.join(","))).await,
+        Process::join(&format!("etcd://{}", roads.join(","))).await,
     ];
     let arena = Arena { began: Instant::now(), numbers: AtomicU64::new(1), is_over: AtomicBool::new(false) };
     let arena = Arc::new(arena);
