@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use etcd_client::{Event, EventType, KeyValue, WatchOptions, WatchResponse, WatchStream};
+use etcd_client::{Error, Event, EventType, GetOptions, KeyValue, WatchOptions, WatchResponse, WatchStream};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -26,9 +26,6 @@ const LAG_ASKED: Duration = Duration::from_secs(2);
 const LAG_GIVEN_UP: Duration = Duration::from_secs(6);
 /// The largest message: etcd parts what is larger than its request limit (1.5 MiB), but not a single event.
 const MESSAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// Revisions without a record that may pass before the local database notes that it has them, too: a restart should not
-/// ask for what etcd has long dropped.
-const REVISIONS_UNNOTED_MAX: u64 = 100;
 /// Events of changes that are applied in one local transaction.
 const EVENTS_AT_ONCE: usize = 512;
 
@@ -110,8 +107,27 @@ impl EtcdJournal {
                 reason: format!("etcd stands at {theirs}, before the {ours} of the local records"),
             });
         }
+        if !self.has_newest_record(member).await? {
+            return Err(EtcdError::Reload { reason: "etcd never had the newest of the local records".to_owned() });
+        }
         self.standing.is_related(found.revision);
         Ok(())
+    }
+
+    /// Whether etcd had our newest record at the revision that we know of it: one that was restored from a backup has gone
+    /// another way since. What etcd has compacted away cannot be asked; then the watch does not go on from there either.
+    async fn has_newest_record(&self, member: &Member) -> Result<bool, EtcdError> {
+        let Some((key, at)) = self.store.newest_record().await? else { return Ok(true) };
+        let options = GetOptions::new().with_keys_only().with_revision(stored(at));
+        let mut client = member.client.clone();
+        let operation = "comparing the newest record";
+        match timeout(ATTEMPT_TIMEOUT, client.get(keys::record(&key), Some(options))).await {
+            Ok(Ok(answer)) => Ok(answer.kvs().first().is_some_and(|kv| revision(kv.mod_revision()) == at)),
+            // 11 is OutOfRange: the revision is compacted.
+            Ok(Err(Error::GRpcStatus(status))) if i32::from(status.code()) == 11 => Ok(true),
+            Ok(Err(error)) => Err(error).during(operation),
+            Err(_) => Err(EtcdError::Timeout { operation, waited: ATTEMPT_TIMEOUT }),
+        }
     }
 
     async fn open_watch(&self, member: &Member) -> Result<WatchStream, EtcdError> {
@@ -177,7 +193,8 @@ impl EtcdJournal {
         }
         if !operations.is_empty() {
             transaction.apply(seen, operations).await?;
-        } else if seen.get() > transaction.revision().get() + REVISIONS_UNNOTED_MAX {
+        } else {
+            // A restart should not ask for what etcd has long dropped.
             transaction.move_to(seen).await?;
         }
         transaction.commit().await?;
