@@ -44,7 +44,9 @@ async fn serve_term(app: &App, cluster: &Cluster, term: &mut watch::Receiver<Opt
     // Both are cancel safe: a token and a watch.
     tokio::select! {
         () = ended.cancelled() => {}
-        _ = term.wait_for(|term| term.as_ref() != Some(&present)) => tracing::warn!("this process does not lead any more"),
+        Ok(_) = term.wait_for(|term| term.as_ref() != Some(&present)) => {
+            tracing::warn!("this process does not lead any more");
+        }
     }
     ended.cancel();
     while let Some(duty) = duties.join_next().await {

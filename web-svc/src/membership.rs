@@ -16,14 +16,15 @@ pub struct Membership {
     /// All processes by their ids; `None` for a process that is alone.
     others: Option<watch::Receiver<Arc<BTreeMap<String, Worker>>>>,
     leader: watch::Receiver<Option<String>>,
-    term: watch::Receiver<Option<Term>>,
+    /// A sender, for a term lasts as long as somebody could end it.
+    term: watch::Sender<Option<Term>>,
 }
 
 impl Membership {
     /// Of a process that is alone, and leads for as long as it lives.
     pub fn alone(own: Worker) -> Self {
         let leader = watch::Sender::new(Some(own.id.clone())).subscribe();
-        let term = watch::Sender::new(Some(Term::sole())).subscribe();
+        let term = watch::Sender::new(Some(Term::sole()));
         Self { own: watch::Sender::new(own), others: None, leader, term }
     }
 
@@ -32,7 +33,7 @@ impl Membership {
         own: watch::Sender<Worker>,
         others: watch::Receiver<Arc<BTreeMap<String, Worker>>>,
         leader: watch::Receiver<Option<String>>,
-        term: watch::Receiver<Option<Term>>,
+        term: watch::Sender<Option<Term>>,
     ) -> Self {
         Self { own, others: Some(others), leader, term }
     }
@@ -70,7 +71,7 @@ impl Membership {
 
     /// The term in which this process leads, as it begins and ends.
     pub fn term(&self) -> watch::Receiver<Option<Term>> {
-        self.term.clone()
+        self.term.subscribe()
     }
 
     /// Tells the others how many jobs run here.

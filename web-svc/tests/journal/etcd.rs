@@ -1,6 +1,9 @@
 //! The journal of a cluster, on a real etcd.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use serde_json::{Value, json};
 use triton_testkit::{Etcd, EtcdOptions, eventually};
@@ -14,7 +17,7 @@ use crate::{
 async fn etcd() -> Fixture {
     let etcd = Etcd::start(1).await;
     let process = Process::join(&etcd.url()).await;
-    let (journal, store) = (process.journal.clone(), process.store.clone());
+    let (journal, store) = (Arc::clone(&process.journal), process.store.clone());
     Fixture { journal, store, keep: Box::new((etcd, process)) }
 }
 
@@ -194,14 +197,14 @@ async fn one_process_leads_and_the_next_one_follows_when_it_leaves() {
     eventually(DEADLINE, || async { second.membership.leader() == Some(first.id.clone()) }).await;
     assert!(second.membership.term().borrow().is_none());
     assert!(second.membership.is_live(&first.id) && first.membership.is_live(&second.id));
-    let fenced = Fenced::new(first.journal.clone(), term.clone());
+    let fenced = Fenced::new(Arc::clone(&first.journal), term.clone());
     put(&fenced, "a", Expect::Absent, json!("in term")).await.unwrap();
     let (first_id, began) = (first.id.clone(), Instant::now());
     first.leave().await;
     second.leads().await;
     assert!(began.elapsed() < Duration::from_secs(5), "a leader that leaves is followed at once");
     // The former leader's change arrives late, through whomever: its term is over.
-    let late = Fenced::new(second.journal.clone(), term);
+    let late = Fenced::new(Arc::clone(&second.journal), term);
     let refused = put(&late, "b", Expect::Absent, json!("late")).await;
     assert!(matches!(refused, Err(JournalError::Deposed)), "{refused:?}");
     assert_eq!(read(&second.store, &key("b")).await, None);

@@ -177,13 +177,20 @@ mod tests {
 
     fn header() -> MetadataHeader {
         let epoch = Epoch::new(3);
-        let layout = Layout { epoch, replicas: 1, nodes: Vec::new(), table: Vec::new(), digest: String::new() };
+        let layout = Layout {
+            epoch,
+            replicas: 1,
+            nodes: Vec::new(),
+            table: Vec::new(),
+            digest: String::new(),
+            rest: crate::layout::Rest::new(),
+        };
         MetadataHeader {
             format: FORMAT.to_owned(),
             v: VERSION,
             revision: 7,
             exported_at: jiff::Timestamp::UNIX_EPOCH,
-            layout: LayoutRecord { current: layout, next: None },
+            layout: LayoutRecord::settled(layout),
         }
     }
 

@@ -54,12 +54,6 @@ pub enum EtcdError {
         /// Why.
         reason: String,
     },
-    /// A key or value is not what this program writes.
-    #[error("etcd holds something under {key} that is no record of ours")]
-    Foreign {
-        /// The key.
-        key: String,
-    },
     /// The local database failed.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -86,12 +86,8 @@ impl Etcd {
         let journal = Arc::new(EtcdJournal { process, members, store, standing, receipts, roll });
         let (own, term) = (watch::Sender::new(own), watch::Sender::new(None));
         let part = Part { own: own.subscribe(), is_candidate, term: term.clone() };
-        let membership = Membership::among(
-            own,
-            journal.roll.processes.subscribe(),
-            journal.roll.leader.subscribe(),
-            term.subscribe(),
-        );
+        let membership =
+            Membership::among(own, journal.roll.processes.subscribe(), journal.roll.leader.subscribe(), term);
         let (presence, following) = (CancellationToken::new(), CancellationToken::new());
         let tasks = TaskTracker::new();
         let etcd = Self { journal, membership, presence, following, tasks };

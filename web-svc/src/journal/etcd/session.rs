@@ -43,7 +43,7 @@ impl EtcdJournal {
         let mut pause = PAUSE;
         while !stop.is_cancelled() {
             let began = Instant::now();
-            let outcome = self.session(&mut part, stop).await;
+            let outcome = Box::pin(self.session(&mut part, stop)).await;
             part.term.send_replace(None);
             let Err(error) = outcome else { continue };
             let cause = chain(&error);
@@ -74,7 +74,7 @@ impl EtcdJournal {
         let mut campaign = std::pin::pin!(self.campaign(lease));
         let mut campaigns = part.is_candidate;
         loop {
-            let describe_at = described_at + DESCRIBE_EVERY;
+            let earliest = described_at + DESCRIBE_EVERY;
             // Cancel safe: a token, an interval, a pinned future that is polled on, and a watch.
             tokio::select! {
                 () = stop.cancelled() => {
@@ -91,7 +91,7 @@ impl EtcdJournal {
                     tracing::info!("this process leads now");
                     part.term.send_replace(Some(term));
                 }
-                Ok(()) = changed_after(&mut part.own, describe_at) => {
+                Ok(()) = changed_after(&mut part.own, earliest) => {
                     described_at = Instant::now();
                     self.describe(part, lease).await?;
                 }
