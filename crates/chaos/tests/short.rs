@@ -1,5 +1,4 @@
 //! About a minute of chaos on processes of this machine.
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test")]
 
 use triton_chaos::{Plan, Processes, ProcessesOptions, run};
 
