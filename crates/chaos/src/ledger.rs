@@ -52,7 +52,7 @@ pub(crate) struct Books {
     pub(crate) findings: BTreeMap<&'static str, u64>,
     breaches: BTreeMap<Breach, (u64, Vec<String>)>,
     webs: Vec<Web>,
-    now: Option<String>,
+    pub(crate) now: Option<String>,
     etcd_away: bool,
 }
 
@@ -63,6 +63,8 @@ pub(crate) struct Reads {
     pub(crate) bytes: u64,
     pub(crate) on_other: u64,
     pub(crate) latencies: Latencies,
+    /// Which read took longest and what was going on, the own web service being well.
+    pub(crate) slowest: String,
 }
 
 /// What a path answered first.
@@ -98,6 +100,8 @@ pub(crate) struct Writes {
     pub(crate) refused: u64,
     /// Of these, those that began and ended while all of etcd was away.
     pub(crate) refused_without_etcd: u64,
+    /// Answered 409: other writes came first again and again.
+    pub(crate) conflicts: u64,
     /// Not answered, or otherwise, by a web service that was harmed itself.
     pub(crate) excused: u64,
     /// Not answered by a web service that was well.

@@ -42,6 +42,8 @@ async fn write(stage: Stage, video: VideoId, web: usize, number: u64) {
     let away = away && stage.ledger.is_etcd_away();
     let excused = stage.ledger.excuses(mark);
     let is_answered = answer.is_ok();
+    // Many writes of one record at once, as after a cut: to say that others came first is honest, where there is a quorum.
+    let is_conflict = !away && answer.as_ref().is_ok_and(|response| response.status() == StatusCode::CONFLICT);
     let dishonest = dishonesty(answer);
     {
         let mut books = stage.ledger.books();
@@ -50,12 +52,13 @@ async fn write(stage: Stage, video: VideoId, web: usize, number: u64) {
                 books.writes.refused += 1;
                 books.writes.refused_without_etcd += u64::from(away);
             }
+            Some(_) if is_conflict => books.writes.conflicts += 1,
             Some(_) if excused => books.writes.excused += 1,
             Some(_) => books.writes.unanswered += u64::from(!is_answered),
         }
     }
     // Cut off from etcd a web service may need longer than a client waits; it has to answer honestly when it answers.
-    if let Some(text) = dishonest.filter(|_| !excused && (away || is_answered)) {
+    if let Some(text) = dishonest.filter(|_| !excused && !is_conflict && (away || is_answered)) {
         stage.ledger.breach(Breach::DishonestOutage, &format!("web-{}: {text}", web + 1));
     }
 }

@@ -67,6 +67,7 @@ fn reads(books: &Books) -> String {
         pair("median, the own web service being well (ms)", ms(reads.latencies.quantile(0.5))),
         pair("99th percentile (ms)", ms(reads.latencies.quantile(0.99))),
         pair("longest (ms)", ms(reads.latencies.max())),
+        pair("the longest", &reads.slowest),
         pair("lists, searches and looks at a video", books.listings),
     ];
     counts("Reads", &rows)
@@ -99,6 +100,7 @@ fn edits(books: &Books) -> String {
         pair("probing writes without If-Match, acknowledged", writes.acknowledged),
         pair("answered 503 with Retry-After as problem+json", writes.refused),
         pair("of these while all of etcd was away", writes.refused_without_etcd),
+        pair("answered 409, for other writes came first again and again", writes.conflicts),
         pair("not answered, the web service being harmed itself", writes.excused),
         pair("not answered in time otherwise", writes.unanswered),
     ];

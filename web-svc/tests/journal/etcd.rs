@@ -207,3 +207,19 @@ async fn one_process_leads_and_the_next_one_follows_when_it_leaves() {
     assert_eq!(read(&second.store, &key("b")).await, None);
     eventually(DEADLINE, || async { !second.membership.is_live(&first_id) }).await;
 }
+
+/// etcd may take back a candidature late, when the same process stands again: it then wins with a key that is not there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn leader_whose_candidature_is_gone_steps_down_and_stands_again() {
+    let etcd = Etcd::start(1).await;
+    let first = Process::join(&etcd.url()).await;
+    let void = first.leads().await;
+    let mut client = etcd_client::Client::connect(etcd.endpoints(), None).await.unwrap();
+    let all = etcd_client::DeleteOptions::new().with_prefix();
+    assert_eq!(client.delete("tritontube/leader/", Some(all)).await.unwrap().deleted(), 1);
+    let mut term = first.membership.term();
+    let next = term.wait_for(|term| term.as_ref().is_some_and(|term| *term != void));
+    let next = tokio::time::timeout(DEADLINE, next).await.expect("it never stands again").unwrap().clone();
+    let fenced = Fenced::new(first.journal.clone(), next.unwrap());
+    put(&fenced, "a", Expect::Absent, json!("in the next term")).await.unwrap();
+}
