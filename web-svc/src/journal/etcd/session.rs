@@ -71,7 +71,7 @@ impl EtcdJournal {
         renewals.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut renewed_at = Instant::now();
         let mut described_at = Instant::now();
-        let mut campaign = std::pin::pin!(self.campaign(lease));
+        let mut campaign = Box::pin(self.campaign(lease));
         let mut campaigns = part.is_candidate;
         loop {
             let describe_at = described_at + DESCRIBE_EVERY;
@@ -87,7 +87,7 @@ impl EtcdJournal {
                         Err(EtcdError::LeaseLost) => return Err(EtcdError::LeaseLost),
                         Err(error) => tracing::debug!(%error, "a lease could not be renewed"),
                     }
-                    if self.has_ended(part).await {
+                    if Box::pin(self.has_ended(part)).await {
                         tracing::warn!("this process was elected with a candidature that is gone, and stands again");
                         part.term.send_replace(None);
                         campaign.set(self.campaign(lease));
