@@ -9,12 +9,15 @@ use triton_api::cluster::Worker;
 
 use crate::journal::Term;
 
+/// Processes by their ids.
+pub(crate) type Processes = Arc<BTreeMap<String, Worker>>;
+
 /// What one process knows of all. Cloning is cheap.
 #[derive(Debug, Clone)]
 pub struct Membership {
     own: watch::Sender<Worker>,
     /// All processes by their ids, as far as they are known; `None` for a process that is alone.
-    others: Option<watch::Receiver<Option<Arc<BTreeMap<String, Worker>>>>>,
+    others: Option<watch::Receiver<Option<Processes>>>,
     leader: watch::Receiver<Option<String>>,
     /// A sender, for a term lasts as long as somebody could end it.
     term: watch::Sender<Option<Term>>,
@@ -31,7 +34,7 @@ impl Membership {
     /// Of a process among others.
     pub(crate) fn among(
         own: watch::Sender<Worker>,
-        others: watch::Receiver<Option<Arc<BTreeMap<String, Worker>>>>,
+        others: watch::Receiver<Option<Processes>>,
         leader: watch::Receiver<Option<String>>,
         term: watch::Sender<Option<Term>>,
     ) -> Self {

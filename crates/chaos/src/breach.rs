@@ -21,7 +21,7 @@ pub enum Breach {
     TwoLayouts,
     /// An acknowledged edit was overwritten by one that did not know it.
     LostUpdate,
-    /// With all of etcd away a write got something else than 503 with Retry-After as problem+json.
+    /// A write that could not be done got something else than 503 with Retry-After as problem+json.
     DishonestOutage,
     /// Writes did not resume in time.
     LateWrites,
@@ -58,7 +58,7 @@ impl Breach {
             Self::MissingReplica => "blobs without R equal replicas",
             Self::TwoLayouts => "epochs with more than one committed layout",
             Self::LostUpdate => "lost updates",
-            Self::DishonestOutage => "writes without etcd not answered with an honest 503",
+            Self::DishonestOutage => "impossible writes not answered with an honest 503",
             Self::LateWrites => "writes that resumed too late",
             Self::NotRecovered => "parts that did not come back",
         }

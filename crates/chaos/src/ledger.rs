@@ -9,7 +9,11 @@ use std::{
 use jiff::Timestamp;
 use triton_api::{BlobHash, Epoch, VideoId};
 
-use crate::{breach::Breach, harm::Kind, latency::Latencies};
+use crate::{
+    breach::Breach,
+    harm::{Harm, Kind},
+    latency::Latencies,
+};
 
 /// Descriptions kept of each kind of breach; the rest is only counted.
 const TEXTS_MAX: usize = 20;
@@ -48,7 +52,7 @@ pub(crate) struct Books {
     pub(crate) findings: BTreeMap<&'static str, u64>,
     breaches: BTreeMap<Breach, (u64, Vec<String>)>,
     webs: Vec<Web>,
-    now: Option<String>,
+    pub(crate) now: Option<String>,
     etcd_away: bool,
 }
 
@@ -59,6 +63,8 @@ pub(crate) struct Reads {
     pub(crate) bytes: u64,
     pub(crate) on_other: u64,
     pub(crate) latencies: Latencies,
+    /// Which read took longest and what was going on, the own web service being well.
+    pub(crate) slowest: String,
 }
 
 /// What a path answered first.
@@ -90,9 +96,16 @@ pub(crate) struct Edits {
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Writes {
     pub(crate) acknowledged: u64,
-    pub(crate) unavailable: u64,
-    pub(crate) failed: u64,
-    pub(crate) honest_refusals: u64,
+    /// Answered 503 with Retry-After as problem+json.
+    pub(crate) refused: u64,
+    /// Of these, those that began and ended while all of etcd was away.
+    pub(crate) refused_without_etcd: u64,
+    /// Answered 409: other writes came first again and again.
+    pub(crate) conflicts: u64,
+    /// Not answered, or otherwise, by a web service that was harmed itself.
+    pub(crate) excused: u64,
+    /// Not answered by a web service that was well.
+    pub(crate) unanswered: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -108,7 +121,10 @@ pub(crate) struct Disturbance {
 /// How long writes were not possible.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Outage {
+    pub(crate) at: Duration,
     pub(crate) kind: Kind,
+    /// Of etcd's leader: which member it was.
+    pub(crate) harm: Harm,
     pub(crate) writes_after: Duration,
 }
 

@@ -51,14 +51,11 @@ async fn strike<F: Fleet>(fleet: &mut F, stage: &Stage, step: Step, harm: Harm) 
     fleet.harm(harm).await?;
     match step.kind {
         Kind::EtcdLeaderKilled => {
-            writes_resume(stage, step.kind, began).await;
+            writes_resume(stage, step.kind, harm, began).await;
             stage.rest(step.hold.saturating_sub(began.elapsed())).await;
         }
         Kind::EtcdStopped => {
-            ledger.etcd_is_away(true);
-            // Not cut short by the end of the play.
-            tokio::time::sleep(step.hold).await;
-            ledger.etcd_is_away(false);
+            outage(stage, step).await;
         }
         _ => {
             stage.rest(step.hold).await;
@@ -68,7 +65,7 @@ async fn strike<F: Fleet>(fleet: &mut F, stage: &Stage, step: Step, harm: Harm) 
     fleet.heal(harm).await?;
     let healed = Instant::now();
     if step.kind == Kind::EtcdStopped {
-        let after = writes_resume(stage, step.kind, healed).await;
+        let after = writes_resume(stage, step.kind, harm, healed).await;
         if after.is_some_and(|after| after > AFTER_RETURN_MAX) {
             ledger.breach(Breach::LateWrites, &format!("{after:?} after all of etcd was started again"));
         }
@@ -86,13 +83,29 @@ async fn strike<F: Fleet>(fleet: &mut F, stage: &Stage, step: Step, harm: Harm) 
     Ok(())
 }
 
+/// The time without etcd, in which writes have to be refused.
+async fn outage(stage: &Stage, step: Step) {
+    let ledger = &stage.ledger;
+    // What of this no probe has seen is not judged: they end with the play.
+    let (refused, observed) = (ledger.books().writes.refused_without_etcd, !stage.stop.is_cancelled());
+    ledger.etcd_is_away(true);
+    // Not cut short by the end of the play.
+    tokio::time::sleep(step.hold).await;
+    ledger.etcd_is_away(false);
+    let observed = observed && !stage.stop.is_cancelled();
+    if observed && ledger.books().writes.refused_without_etcd == refused {
+        ledger.breach(Breach::DishonestOutage, &format!("no write was refused in {:?}", step.hold));
+    }
+}
+
 /// Waits until a write that began after `moment` has succeeded on every web service.
-async fn writes_resume(stage: &Stage, kind: Kind, moment: Instant) -> Option<Duration> {
+async fn writes_resume(stage: &Stage, kind: Kind, harm: Harm, moment: Instant) -> Option<Duration> {
     let webs = stage.site.webs.len();
     while moment.elapsed() < WRITES_MAX {
         if (0..webs).all(|web| stage.ledger.wrote_since(web, moment)) {
             let writes_after = moment.elapsed();
-            stage.ledger.books().outages.push(Outage { kind, writes_after });
+            let at = stage.ledger.at().saturating_sub(writes_after);
+            stage.ledger.books().outages.push(Outage { at, kind, harm, writes_after });
             return Some(writes_after);
         }
         if stage.stop.is_cancelled() && kind == Kind::EtcdLeaderKilled {

@@ -40,23 +40,26 @@ async fn write(stage: Stage, video: VideoId, web: usize, number: u64) {
     }
     // Only what both began and ended while all of etcd was away tells how that is answered.
     let away = away && stage.ledger.is_etcd_away();
-    let unavailable = answer.as_ref().is_ok_and(|response| response.status() == StatusCode::SERVICE_UNAVAILABLE);
+    let excused = stage.ledger.excuses(mark);
+    let is_answered = answer.is_ok();
+    // Many writes of one record at once, as after a cut: to say that others came first is honest, where there is a quorum.
+    let is_conflict = !away && answer.as_ref().is_ok_and(|response| response.status() == StatusCode::CONFLICT);
+    let dishonest = dishonesty(answer);
     {
         let mut books = stage.ledger.books();
-        if unavailable {
-            books.writes.unavailable += 1;
-        } else {
-            books.writes.failed += 1;
+        match &dishonest {
+            None => {
+                books.writes.refused += 1;
+                books.writes.refused_without_etcd += u64::from(away);
+            }
+            Some(_) if is_conflict => books.writes.conflicts += 1,
+            Some(_) if excused => books.writes.excused += 1,
+            Some(_) => books.writes.unanswered += u64::from(!is_answered),
         }
     }
-    if away {
-        match dishonesty(answer) {
-            None => stage.ledger.books().writes.honest_refusals += 1,
-            Some(text) if !stage.ledger.excuses(mark) => {
-                stage.ledger.breach(Breach::DishonestOutage, &format!("web-{}: {text}", web + 1));
-            }
-            Some(_) => {}
-        }
+    // Cut off from etcd a web service may need longer than a client waits; it has to answer honestly when it answers.
+    if let Some(text) = dishonest.filter(|_| !excused && !is_conflict && (away || is_answered)) {
+        stage.ledger.breach(Breach::DishonestOutage, &format!("web-{}: {text}", web + 1));
     }
 }
 

@@ -17,11 +17,15 @@ pub(crate) fn write(plan: &Plan, parts: Parts, ledger: &Ledger, books: &Books, e
     let sections = [
         head(plan, parts, ledger),
         verdict(books),
-        workload(books, ending),
-        writes(books),
+        breaches(books),
+        reads(books),
+        uploads(books, ending),
+        edits(books),
+        administration(books),
+        outages(books),
         disturbances(books),
         cluster(books, ending),
-        breaches(books),
+        timeline(books),
     ];
     for section in sections.into_iter().filter(|section| !section.is_empty()) {
         text.push_str(&section);
@@ -52,65 +56,87 @@ fn verdict(books: &Books) -> String {
     format!("## Verdict\n\n{word}\n\n{}{}", table(&["promise broken", "times"]), rows.concat())
 }
 
-fn workload(books: &Books, ending: &Ending) -> String {
+fn reads(books: &Books) -> String {
     let reads = &books.reads;
-    let mut rows = vec![
+    let ms = |time: Duration| time.as_millis();
+    let rows = [
         pair("media reads", reads.answered),
         pair("of these ranges", reads.ranges),
         pair("of these on the other web service, the own one being harmed", reads.on_other),
         pair("bytes read and compared", reads.bytes),
-        pair("median read, the own web service being well (ms)", reads.latencies.quantile(0.5).as_millis()),
-        pair("99th percentile (ms)", reads.latencies.quantile(0.99).as_millis()),
-        pair("longest (ms)", reads.latencies.max().as_millis()),
-        pair("lists and searches", books.listings),
-        pair("uploads acknowledged", books.uploads.len()),
+        pair("median, the own web service being well (ms)", ms(reads.latencies.quantile(0.5))),
+        pair("99th percentile (ms)", ms(reads.latencies.quantile(0.99))),
+        pair("longest (ms)", ms(reads.latencies.max())),
+        pair("the longest", &reads.slowest),
+        pair("lists, searches and looks at a video", books.listings),
     ];
+    counts("Reads", &rows)
+}
+
+fn uploads(books: &Books, ending: &Ending) -> String {
+    let mut rows = vec![pair("acknowledged", books.uploads.len())];
     let mut how: BTreeMap<_, u64> = BTreeMap::new();
     books.uploads.iter().for_each(|upload| *how.entry(upload.how).or_default() += 1);
     rows.extend(how.iter().map(|(how, count)| pair(&format!("of these by {how}"), *count)));
-    rows.push(pair("of these played and compared at the end, over all web services", ending.verified));
-    rows.extend(books.upload_attempts.iter().map(|(what, count)| pair(&format!("upload attempts: {what}"), *count)));
+    rows.push(pair("played, downloaded and compared at the end, over all web services", ending.verified));
+    rows.extend(books.upload_attempts.iter().map(|(what, count)| pair(&format!("attempts: {what}"), *count)));
     let mut videos: Vec<_> = ending.videos.iter().collect();
     videos.sort();
     rows.extend(videos.into_iter().map(|(state, count)| pair(&format!("videos {state} at the end"), *count)));
     rows.extend(ending.jobs.iter().map(|(what, count)| pair(what, *count)));
-    let edits = books.edits;
-    rows.extend([
-        pair("edits acknowledged", edits.acknowledged),
-        pair("edits refused, for another came first", edits.conflicts),
-        pair("edits refused, for nothing could be written", edits.refused),
-        pair("edits whose answer was lost", edits.unknown),
-        pair("edits not tried, for there was no ETag", edits.without_etag),
-    ]);
-    rows.extend(books.admin.iter().map(|(act, count)| pair(&format!("admin: {act}"), *count)));
     rows.extend(books.findings.iter().map(|(what, count)| pair(what, *count)));
-    format!("## Workload\n\n{}{}", table(&["what", "count"]), rows.concat())
+    counts("Uploads", &rows)
 }
 
-fn writes(books: &Books) -> String {
-    let writes = books.writes;
-    let mut rows = vec![
-        pair("probing writes acknowledged", writes.acknowledged),
-        pair("answered 503", writes.unavailable),
-        pair("answered otherwise or not at all", writes.failed),
-        pair("answered 503 with Retry-After as problem+json while all of etcd was away", writes.honest_refusals),
+fn edits(books: &Books) -> String {
+    let (edits, writes) = (books.edits, books.writes);
+    let rows = [
+        pair("edits of one video with If-Match, acknowledged", edits.acknowledged),
+        pair("answered 412, for another edit came first", edits.conflicts),
+        pair("answered 503, for nothing could be written", edits.refused),
+        pair("whose answer was lost", edits.unknown),
+        pair("not tried, for there was no ETag", edits.without_etag),
+        pair("lost", books.count(Breach::LostUpdate)),
+        pair("probing writes without If-Match, acknowledged", writes.acknowledged),
+        pair("answered 503 with Retry-After as problem+json", writes.refused),
+        pair("of these while all of etcd was away", writes.refused_without_etcd),
+        pair("answered 409, for other writes came first again and again", writes.conflicts),
+        pair("not answered, the web service being harmed itself", writes.excused),
+        pair("not answered in time otherwise", writes.unanswered),
     ];
-    for kind in [Kind::EtcdLeaderKilled, Kind::EtcdStopped] {
+    counts("Writes", &rows)
+}
+
+fn administration(books: &Books) -> String {
+    let rows: Vec<_> = books.admin.iter().map(|(act, count)| pair(act, *count)).collect();
+    counts("Changes of nodes by the admin", &rows)
+}
+
+/// Every kill of etcd's leader, and every time without etcd.
+fn outages(books: &Books) -> String {
+    let mut text = String::new();
+    for (kind, since) in [(Kind::EtcdLeaderKilled, "the kill"), (Kind::EtcdStopped, "it was started again")] {
         let away = books.outages_of(kind);
-        if let (Some(least), Some(most)) = (away.iter().min(), away.iter().max()) {
-            let all: Vec<_> = away.iter().map(|away| seconds(*away)).collect();
-            let text = format!(
-                "median {}, from {} to {}: {}",
-                seconds(median(&away)),
-                seconds(*least),
-                seconds(*most),
-                all.join(", ")
-            );
-            let from = if kind == Kind::EtcdStopped { "after it was started again" } else { "after the kill" };
-            rows.push(row(&[format!("{}: writes on all web services {from} (s)", kind.words()), text]));
+        if away.is_empty() {
+            continue;
         }
+        writeln!(
+            text,
+            "## Writes after: {}\n\n{} times; writes succeeded on all web services again {} s after {since} in the median, \
+             {} s at the latest.\n",
+            kind.words(),
+            away.len(),
+            seconds(median(&away)),
+            seconds(away.iter().max().copied().unwrap_or_default()),
+        )
+        .unwrap_or_default();
+        text += &table(&["at (s)", "what", "writes after (s)"]);
+        for outage in books.outages.iter().filter(|outage| outage.kind == kind) {
+            text += &row(&[seconds(outage.at), outage.harm.to_string(), seconds(outage.writes_after)]);
+        }
+        text.push('\n');
     }
-    format!("## Writes\n\n{}{}", table(&["what", "count"]), rows.concat())
+    text
 }
 
 fn disturbances(books: &Books) -> String {
@@ -125,13 +151,18 @@ fn disturbances(books: &Books) -> String {
         let recovery = all.iter().filter_map(|disturbance| disturbance.recovered_after).max().unwrap_or_default();
         text += &row(&[kind.words().to_owned(), all.len().to_string(), seconds(held), seconds(recovery)]);
     }
-    text.push('\n');
-    text += &table(&["at (s)", "what", "held (s)", "well again after (s)"]);
-    for disturbance in &books.disturbances {
-        let recovered = disturbance.recovered_after.map_or_else(|| "never".to_owned(), seconds);
-        text += &row(&[seconds(disturbance.at), disturbance.what.clone(), seconds(disturbance.held), recovered]);
-    }
     text
+}
+
+/// What was done when, one line a minute; in parentheses for how many seconds.
+fn timeline(books: &Books) -> String {
+    let mut minutes: BTreeMap<u64, Vec<String>> = BTreeMap::new();
+    for disturbance in &books.disturbances {
+        let what = format!("{} ({})", disturbance.what, seconds(disturbance.held));
+        minutes.entry(disturbance.at.as_secs() / 60).or_default().push(what);
+    }
+    let line = |(minute, all): (u64, Vec<String>)| format!("- minute {}: {}\n", minute + 1, all.join("; "));
+    format!("## Timeline\n\n{}", minutes.into_iter().map(line).collect::<String>())
 }
 
 fn cluster(books: &Books, ending: &Ending) -> String {
@@ -163,6 +194,10 @@ fn breaches(books: &Books) -> String {
         text.push('\n');
     }
     if text.is_empty() { text } else { format!("## What was broken\n\n{text}") }
+}
+
+fn counts(title: &str, rows: &[String]) -> String {
+    format!("## {title}\n\n{}{}", table(&["what", "count"]), rows.concat())
 }
 
 fn table(columns: &[&str]) -> String {

@@ -8,7 +8,7 @@ use triton_testkit::Cut;
 use crate::harm::{Harm, Kind, Part, Parts};
 
 /// The shortest and the longest rest before a disturbance, in milliseconds.
-const REST_MS: std::ops::Range<u64> = 1_000..4_000;
+const REST_MS: std::ops::Range<u64> = 500..2_500;
 /// The shortest and the longest time that a disturbance lasts, in milliseconds.
 const HOLD_MS: std::ops::Range<u64> = 2_000..8_000;
 
@@ -62,7 +62,7 @@ impl Deck {
             Kind::EtcdStopped,
         ];
         let cards = kinds.into_iter().map(|kind| (kind, 1)).collect();
-        Self { cards, etcd_away: Duration::from_secs(5), haste: 2 }
+        Self { cards, etcd_away: Duration::from_secs(9), haste: 2 }
     }
 }
 

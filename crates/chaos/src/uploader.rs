@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The rest between two uploads, in milliseconds.
-const BETWEEN_MS: std::ops::Range<u64> = 200..1_500;
+const BETWEEN_MS: std::ops::Range<u64> = 500..4_000;
 /// One in so many uploads is no video.
 const BAD_EVERY: u64 = 10;
 /// Rests while more videos than allowed are unfinished.

@@ -48,8 +48,11 @@ pub(crate) async fn judge(stage: &Stage, mut admin: Admin, edited: VideoId, dead
     let mut ending = Ending::default();
     let mut videos = Vec::new();
     while began.elapsed() < deadline {
-        videos = all_videos(&visit(0)).await.unwrap_or_default();
-        let at_rest = admin.settle().await && !videos.iter().any(is_unfinished);
+        // An unanswered list is no list without unfinished videos.
+        let listed = all_videos(&visit(0)).await;
+        let is_listed = listed.is_some();
+        videos = listed.unwrap_or(videos);
+        let at_rest = is_listed && admin.settle().await && !videos.iter().any(is_unfinished);
         ending.replicas = census(stage).await.unwrap_or_else(|error| Replicas {
             missing: vec![format!("the nodes could not be asked: {error}")],
             ..Replicas::default()
@@ -71,8 +74,9 @@ pub(crate) async fn judge(stage: &Stage, mut admin: Admin, edited: VideoId, dead
     for web in 0..stage.site.webs.len() {
         ending.verified += verify_uploads(&visit(web)).await;
     }
-    if let Some(video) = videos.iter().find(|video| video.id == edited) {
-        editor::check(stage, video);
+    match videos.iter().find(|video| video.id == edited) {
+        Some(video) => editor::check(stage, video),
+        None => stage.ledger.breach(Breach::LostUpdate, "the video that was edited is not there to be looked at"),
     }
     observer::look(stage).await;
     judge_layouts(stage);

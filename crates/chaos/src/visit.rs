@@ -115,12 +115,19 @@ impl Visit {
     async fn media(&self, path: &str, part: Option<Range<u64>>) -> Option<Answer> {
         let began = Instant::now();
         let answer = self.get(path, part, Breach::FailedRead).await?;
-        let mut books = self.stage.ledger.books();
+        let ledger = &self.stage.ledger;
+        let mut books = ledger.books();
         books.reads.answered += 1;
         books.reads.bytes += answer.bytes.len() as u64;
         books.reads.on_other += u64::from(answer.elsewhere);
         if !answer.excused {
-            books.reads.latencies.add(began.elapsed());
+            let took = began.elapsed();
+            if took > books.reads.latencies.max() {
+                let during = books.now.as_deref().unwrap_or("nothing");
+                books.reads.slowest =
+                    format!("web-{} {path}, until {:.1} s, during {during}", self.own + 1, ledger.at().as_secs_f32());
+            }
+            books.reads.latencies.add(took);
         }
         Some(answer)
     }

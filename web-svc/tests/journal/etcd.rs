@@ -235,6 +235,23 @@ async fn a_store_that_is_ahead_of_an_etcd_restored_from_a_backup_is_loaded_anew(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_with_changes_that_a_restored_etcd_replaced_by_others_is_loaded_anew() {
+    let etcd = Etcd::start(1).await;
+    let (one, other) = (Process::join(&etcd.url()).await, Process::join(&etcd.url()).await);
+    put(&*one.journal, "a", Expect::Absent, json!(1)).await.unwrap();
+    other.reaches(&one).await;
+    let dir = other.leave().await;
+    let store = open(dir.path()).await;
+    put(&SqliteJournal::new(store.clone()), "lost", Expect::Absent, json!("of the former history")).await.unwrap();
+    store.close().await;
+    for n in 0..20 {
+        put(&*one.journal, "b", Expect::Anything, json!(n)).await.unwrap();
+    }
+    let back = Process::join_in(&etcd.url(), dir).await;
+    assert_eq!(records(&back).await, records(&one).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_loses_to_another_process_is_told_when_its_own_store_shows_the_winner() {
     let etcd = Etcd::start(1).await;
     let (one, other) = (Process::join(&etcd.url()).await, Process::join(&etcd.url()).await);
@@ -255,4 +272,20 @@ async fn who_loses_to_another_process_is_told_when_its_own_store_shows_the_winne
         sqlx::query("ROLLBACK").execute(&mut connection).await.unwrap();
     };
     tokio::join!(losing, waiting);
+}
+
+/// etcd may take back a candidature late, when the same process stands again: it then wins with a key that is not there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn leader_whose_candidature_is_gone_steps_down_and_stands_again() {
+    let etcd = Etcd::start(1).await;
+    let first = Process::join(&etcd.url()).await;
+    let void = first.leads().await;
+    let mut client = etcd_client::Client::connect(etcd.endpoints(), None).await.unwrap();
+    let all = etcd_client::DeleteOptions::new().with_prefix();
+    assert_eq!(client.delete("tritontube/leader/", Some(all)).await.unwrap().deleted(), 1);
+    let mut term = first.membership.term();
+    let next = term.wait_for(|term| term.as_ref().is_some_and(|term| *term != void));
+    let next = tokio::time::timeout(DEADLINE, next).await.expect("it never stands again").unwrap().clone();
+    let fenced = Fenced::new(Arc::clone(&first.journal), next.unwrap());
+    put(&fenced, "a", Expect::Absent, json!("in the next term")).await.unwrap();
 }

@@ -191,11 +191,11 @@ impl EtcdJournal {
             seen = seen.max(at);
             operations.extend(self.operation(&event));
         }
-        if !operations.is_empty() {
-            transaction.apply(seen, operations).await?;
-        } else {
+        if operations.is_empty() {
             // A restart should not ask for what etcd has long dropped.
             transaction.move_to(seen).await?;
+        } else {
+            transaction.apply(seen, operations).await?;
         }
         transaction.commit().await?;
         self.standing.has_seen(seen);

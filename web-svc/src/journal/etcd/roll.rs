@@ -16,10 +16,7 @@ use super::{
     members::{ATTEMPT_TIMEOUT, Member},
     transaction::revision,
 };
-use crate::journal::Revision;
-
-/// The processes that live; `None` before the first look.
-pub(super) type Processes = Option<Arc<BTreeMap<String, Worker>>>;
+use crate::{journal::Revision, membership::Processes};
 
 /// Whoever waits to lead, or does. The one whose key is oldest leads.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,7 +31,8 @@ pub(super) struct Candidate {
 #[derive(Debug)]
 pub(super) struct Roll {
     entries: Mutex<Entries>,
-    pub(super) processes: watch::Sender<Processes>,
+    /// The processes that live; `None` before the first look.
+    pub(super) processes: watch::Sender<Option<Processes>>,
     /// The oldest candidate, and its process.
     pub(super) front: watch::Sender<Option<Candidate>>,
     pub(super) leader: watch::Sender<Option<String>>,
