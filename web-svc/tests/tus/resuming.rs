@@ -1,6 +1,7 @@
 //! Broken connections, killed services, several web services.
 
-use triton_testkit::{WebService, eventually};
+use triton_placement::partition_of;
+use triton_testkit::{StorageNode, WebService, eventually};
 
 use crate::{
     SETTLE_DEADLINE, assert_download, assert_parts_only,
@@ -101,6 +102,40 @@ async fn other_bytes_for_a_stored_part_are_a_conflict_and_not_a_failure() {
     let answer = tus.patch(&path, 0, &content).await;
     assert_eq!(answer.status, 409, "{answer:?}");
     assert!(answer.problem.unwrap()["detail"].as_str().unwrap().contains("Other bytes"));
+    // The part behind it may well have been written, but does not count.
+    assert_eq!(tus.head(&path).await.offset(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_part_that_no_node_took_is_sent_again_and_those_behind_it_too() {
+    let mut nodes = [StorageNode::start(None).await, StorageNode::start(None).await];
+    let urls = [nodes[0].url.clone(), nodes[1].url.clone()];
+    let web = WebService::start_on(&urls, &["--transcode-slots", "0", "--replicas", "1"]).await;
+    let (tus, content) = (Tus::new(&web), clip(4 * PART + 1_000));
+    let layout = nodes[0].client().layout().await.unwrap().unwrap().current;
+    // An upload whose second part belongs on the node that dies, and whose other parts do not.
+    let wanted = [1, 0, 1, 1, 1].map(|node| nodes[node].id);
+    let path = loop {
+        let path = tus.create(content.len(), &[]).await;
+        let key = |part| format!("v/{}/0/original-{part:06}", id_of(&path)).parse().unwrap();
+        let holder = |part| layout.holders(partition_of(&key(part))).next().unwrap().id;
+        if [0, 1, 2, 3, 4].map(holder) == wanted {
+            break path;
+        }
+    };
+    nodes[0].process.kill();
+    let answer = tus.patch(&path, 0, &content).await;
+    assert_eq!(answer.status, 503, "{answer:?}");
+    let offset = tus.head(&path).await.offset();
+    assert!(offset <= PART as u64, "{offset}: the second part was never written");
+    nodes[0].restart().await;
+    // The service may take a moment to see that the node is back.
+    eventually(SETTLE_DEADLINE, || async {
+        let from = tus.head(&path).await.offset();
+        tus.patch(&path, from, &content[usize::try_from(from).unwrap()..]).await.status == 204
+    })
+    .await;
+    assert_download(&web, id_of(&path), &content).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

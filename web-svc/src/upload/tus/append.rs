@@ -6,7 +6,10 @@ use futures_util::{Stream, StreamExt};
 use super::{TusError, claim::Claim};
 use crate::{
     catalog::{PART_BYTES, UploadKind},
-    upload::receive::{Receiver, unless_silent},
+    upload::{
+        UploadError,
+        receive::{Receiver, unless_silent},
+    },
 };
 
 /// Appends the bytes; commits after each part that is durable, and at the end, however it comes.
@@ -23,7 +26,11 @@ where
     match pump(&mut claim, &mut receiver, bytes).await {
         // Somebody else has the upload now, or it is no video: there is nothing to keep.
         Err(error) if matches!(error, TusError::Superseded) || error.refusal().is_some() => Err(error),
-        pumped => keep(&mut claim, receiver).await.and(pumped),
+        pumped => match keep(&mut claim, receiver).await {
+            // Why there is a hole is what the pump ended with.
+            Err(TusError::Upload(UploadError::Hole)) => pumped,
+            kept => kept.and(pumped),
+        },
     }
 }
 
@@ -53,20 +60,24 @@ where
     }
 }
 
-/// Makes durable what has arrived, and commits it.
+/// Makes durable what has arrived, and commits it: of parts that were not all written, those before the first that was not.
 async fn keep(claim: &mut Claim, mut receiver: Receiver) -> Result<(), TusError> {
-    let is_whole = receiver.received_bytes() == claim.record.len_bytes;
-    let sent = if is_whole { receiver.send_rest().await } else { Ok(()) };
-    if let Err(error) = sent {
-        // Where it is no video nothing is kept; otherwise what is durable.
-        let error = TusError::from(error);
-        return if error.refusal().is_some() { Err(error) } else { claim.release().await.and(Err(error)) };
+    let settled = settle(claim, &mut receiver).await;
+    if settled.as_ref().is_err_and(|error| error.refusal().is_some()) {
+        return settled;
     }
-    let settled = receiver.settle().await.map_err(TusError::from);
     claim.note(receiver.durable_parts());
     let kept = match settled {
         Ok(()) if receiver.received_bytes() > claim.record.offset_bytes => claim.keep_tail(receiver.into_rest()).await,
         settled => settled,
     };
     claim.release().await.and(kept)
+}
+
+/// Waits until every part is durable, the last and shorter one included where all bytes have arrived.
+async fn settle(claim: &mut Claim, receiver: &mut Receiver) -> Result<(), TusError> {
+    if receiver.received_bytes() == claim.record.len_bytes {
+        receiver.send_rest().await?;
+    }
+    Ok(receiver.settle().await?)
 }
