@@ -162,12 +162,11 @@ impl Receiver {
         let landed = oldest.await;
         self.in_flight.pop_front();
         let written = landed.map_err(UploadError::Part).and_then(|written| Ok(written?));
-        match written {
-            Ok(()) => self.durable_parts += 1,
-            Err(_) => {
-                self.has_hole = true;
-                self.in_flight.clear();
-            }
+        if written.is_ok() {
+            self.durable_parts += 1;
+        } else {
+            self.has_hole = true;
+            self.in_flight.clear();
         }
         written
     }

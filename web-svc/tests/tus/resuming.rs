@@ -1,5 +1,7 @@
 //! Broken connections, killed services, several web services.
 
+use std::time::Duration;
+
 use triton_placement::partition_of;
 use triton_testkit::{StorageNode, WebService, eventually};
 
@@ -139,6 +141,22 @@ async fn a_part_that_no_node_took_is_sent_again_and_those_behind_it_too() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_waits_shows_that_it_lives_until_it_is_silent_for_too_long() {
+    let (web, content) = (service().await, clip(500_000));
+    let tus = Tus::new(&web);
+    let path = tus.create(content.len(), &[]).await;
+    let mut slow = tus.begin_patch(&path, 0, content.len()).await;
+    slow.send(&content[..123_456]).await;
+    eventually(SETTLE_DEADLINE, || async { token_of(&web, &path).await == 1 }).await;
+    let claimed = record_of(&web, &path).await.touched_at;
+    // The janitor would take over what does not change for a minute.
+    eventually(Duration::from_secs(24), || async { record_of(&web, &path).await.touched_at > claimed }).await;
+    assert_eq!(slow.status(&[]).await, 408);
+    assert_eq!(tus.patch(&path, 123_456, &content[123_456..]).await.status, 204);
+    assert_download(&web, id_of(&path), &content).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn memory_does_not_grow_with_a_resumable_upload() {
     let (web, content) = (service().await, clip(300 << 20));
     let tus = Tus::new(&web);
@@ -152,13 +170,17 @@ async fn memory_does_not_grow_with_a_resumable_upload() {
     assert!(peak_kib < 150 * 1024, "{peak_kib} KiB were resident");
 }
 
-/// How often an upload was claimed, as its record says.
+/// How often an upload was claimed.
 async fn token_of(web: &WebService, path: &str) -> u64 {
+    record_of(web, path).await.token
+}
+
+async fn record_of(web: &WebService, path: &str) -> web_svc::catalog::UploadRecord {
     let store = web_svc::store::Store::open(&web.data_dir().join("catalog.db"), web_svc::store::Durability::Full)
         .await
         .unwrap();
     let key = web_svc::journal::RecordKey::upload(id_of(path).parse().unwrap());
     let record = store.get::<web_svc::catalog::UploadRecord>(&key).await.unwrap().unwrap();
     store.close().await;
-    record.value.token
+    record.value
 }

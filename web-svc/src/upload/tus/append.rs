@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
+use tokio_util::sync::CancellationToken;
 
 use super::{TusError, claim::Claim};
 use crate::{
@@ -34,35 +35,54 @@ where
     }
 }
 
+/// What happens next to an upload.
+enum Event {
+    /// A part is durable.
+    Landed,
+    /// More bytes are here, or no more will come.
+    Arrived(Option<Bytes>),
+}
+
 async fn pump<S>(claim: &mut Claim, receiver: &mut Receiver, mut bytes: S) -> Result<(), TusError>
 where
     S: Stream<Item = Result<Bytes, TusError>> + Unpin + Send,
 {
     let (stop, len_bytes) = (claim.app.shutdown.clone(), claim.record.len_bytes);
     loop {
-        // Cancel safe: a token, a part that stays on its way, and a stream.
-        let arrived = tokio::select! {
-            biased;
-            () = stop.cancelled() => return Err(TusError::Stopping),
-            landed = receiver.landed() => {
-                landed?;
-                claim.advance(receiver.durable_parts()).await?;
-                continue;
+        match claim.meanwhile(next_event(receiver, &mut bytes, &stop)).await? {
+            Event::Landed => {}
+            Event::Arrived(None) => return Ok(()),
+            Event::Arrived(Some(chunk)) => {
+                if receiver.received_bytes() + chunk.len() as u64 > len_bytes {
+                    return Err(TusError::BeyondLength { len_bytes });
+                }
+                claim.meanwhile(receiver.push(chunk)).await?;
             }
-            arrived = unless_silent(bytes.next()) => arrived?,
-        };
-        let Some(chunk) = arrived.transpose()? else { return Ok(()) };
-        if receiver.received_bytes() + chunk.len() as u64 > len_bytes {
-            return Err(TusError::BeyondLength { len_bytes });
         }
-        receiver.push(chunk).await?;
         claim.advance(receiver.durable_parts()).await?;
+    }
+}
+
+async fn next_event<S>(receiver: &mut Receiver, bytes: &mut S, stop: &CancellationToken) -> Result<Event, TusError>
+where
+    S: Stream<Item = Result<Bytes, TusError>> + Unpin + Send,
+{
+    // Cancel safe: a token, a part that stays on its way, and a stream.
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => Err(TusError::Stopping),
+        landed = receiver.landed() => {
+            landed?;
+            Ok(Event::Landed)
+        }
+        arrived = unless_silent(bytes.next()) => Ok(Event::Arrived(arrived?.transpose()?)),
     }
 }
 
 /// Makes durable what has arrived, and commits it: of parts that were not all written, those before the first that was not.
 async fn keep(claim: &mut Claim, mut receiver: Receiver) -> Result<(), TusError> {
-    let settled = settle(claim, &mut receiver).await;
+    let len_bytes = claim.record.len_bytes;
+    let settled = claim.meanwhile(settle(&mut receiver, len_bytes)).await;
     if settled.as_ref().is_err_and(|error| error.refusal().is_some()) {
         return settled;
     }
@@ -75,9 +95,9 @@ async fn keep(claim: &mut Claim, mut receiver: Receiver) -> Result<(), TusError>
 }
 
 /// Waits until every part is durable, the last and shorter one included where all bytes have arrived.
-async fn settle(claim: &mut Claim, receiver: &mut Receiver) -> Result<(), TusError> {
-    if receiver.received_bytes() == claim.record.len_bytes {
+async fn settle(receiver: &mut Receiver, len_bytes: u64) -> Result<(), UploadError> {
+    if receiver.received_bytes() == len_bytes {
         receiver.send_rest().await?;
     }
-    Ok(receiver.settle().await?)
+    receiver.settle().await
 }
