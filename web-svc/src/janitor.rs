@@ -61,9 +61,9 @@ async fn abandon_own_uploads(app: &App) -> Result<(), StoreError> {
 /// Cleans up after everybody until `app.shutdown`. The leader does that.
 pub async fn run(app: App) {
     let mut changes = app.store.subscribe();
-    let mut orphans = Orphans::new();
+    let (mut orphans, mut sightings) = (Orphans::new(), upload::tus::Sightings::default());
     while !app.shutdown.is_cancelled() {
-        if let Err(error) = round(&app, &mut orphans).await {
+        if let Err(error) = round(&app, &mut orphans, &mut sightings).await {
             tracing::warn!(%error, "the janitor could not finish its round");
         }
         // Cancel safe: a broadcast receiver, a token and a sleep.
@@ -89,8 +89,8 @@ async fn new_trash(changes: &mut broadcast::Receiver<Changed>) {
 /// Since when the process of an upload has not been seen.
 type Orphans = HashMap<VideoId, Instant>;
 
-async fn round(app: &App, orphans: &mut Orphans) -> Result<(), StoreError> {
-    upload::tus::sweep(app).await?;
+async fn round(app: &App, orphans: &mut Orphans, sightings: &mut upload::tus::Sightings) -> Result<(), StoreError> {
+    upload::tus::sweep(app, sightings).await?;
     abandon_orphans(app, orphans).await?;
     let now = Timestamp::now();
     for (key, trash) in app.store.list::<TrashRecord>("trash/", ROUND_MAX).await? {

@@ -67,9 +67,9 @@ pub struct UploadRecord {
     /// The partial uploads that a final one joins, in order.
     #[serde(default)]
     pub pieces: Vec<VideoId>,
-    /// When somebody last worked on it.
+    /// When somebody last worked on it, by the clock of who did; for people, and never compared.
     pub touched_at: Timestamp,
-    /// When it is removed.
+    /// When it is removed; hours ahead, so that clocks may differ.
     pub expires_at: Timestamp,
     /// Fields of newer versions.
     #[serde(flatten)]

@@ -62,6 +62,9 @@ pub enum UploadError {
     /// A part's task panicked.
     #[error("a part of the upload was not written")]
     Part(#[source] tokio::task::JoinError),
+    /// A part was not written, which was told before; so nothing that follows it can be.
+    #[error("an earlier part of the upload was not written")]
+    Hole,
     /// The metadata could not be written.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -87,6 +90,9 @@ impl From<UploadError> for ApiError {
             UploadError::Journal(cause) => cause.into(),
             UploadError::Store(cause) => Self::internal(cause),
             UploadError::Part(cause) => Self::internal(cause),
+            UploadError::Hole => {
+                Self::new(ProblemType::Unavailable, "A part of the file could not be stored right now.")
+            }
         }
     }
 }

@@ -29,6 +29,8 @@ pub(super) struct Receiver {
     received_bytes: u64,
     parts: u64,
     durable_parts: u64,
+    /// A part was not written: what follows it does not count any more, and nothing is sent behind it.
+    has_hole: bool,
     in_flight: VecDeque<AbortOnDropHandle<Result<(), RingError>>>,
 }
 
@@ -43,6 +45,7 @@ impl Receiver {
             received_bytes: 0,
             parts: 0,
             durable_parts: 0,
+            has_hole: false,
             in_flight: VecDeque::new(),
         }
     }
@@ -116,11 +119,14 @@ impl Receiver {
     }
 
     /// Waits until all parts on their way are durable.
+    ///
+    /// # Errors
+    /// [`UploadError::Hole`] where that an earlier part is not was told already.
     pub(super) async fn settle(&mut self) -> Result<(), UploadError> {
         while !self.in_flight.is_empty() {
             self.landed().await?;
         }
-        Ok(())
+        if self.has_hole { Err(UploadError::Hole) } else { Ok(()) }
     }
 
     /// Refuses what is no video before most of it has arrived.
@@ -135,6 +141,9 @@ impl Receiver {
         if self.in_flight.len() >= PARTS_IN_FLIGHT {
             self.landed().await?;
         }
+        if self.has_hole {
+            return Err(UploadError::Hole);
+        }
         let (ring, key) = (self.ring.clone(), VideoRecord::original_part(self.id, self.parts));
         let content = std::mem::take(&mut self.buffer).freeze();
         self.parts += 1;
@@ -143,7 +152,8 @@ impl Receiver {
         Ok(())
     }
 
-    /// Waits until the oldest part on its way is durable; for ever where there is none.
+    /// Waits until the oldest part on its way is durable; for ever where there is none. When it is not written, the parts
+    /// behind it are called back: bytes that nobody can be told about.
     ///
     /// # Cancel safety
     /// May be dropped: the part stays on its way.
@@ -151,9 +161,14 @@ impl Receiver {
         let Some(oldest) = self.in_flight.front_mut() else { return std::future::pending().await };
         let landed = oldest.await;
         self.in_flight.pop_front();
-        landed.map_err(UploadError::Part)??;
-        self.durable_parts += 1;
-        Ok(())
+        let written = landed.map_err(UploadError::Part).and_then(|written| Ok(written?));
+        if written.is_ok() {
+            self.durable_parts += 1;
+        } else {
+            self.has_hole = true;
+            self.in_flight.clear();
+        }
+        written
     }
 }
 
@@ -161,4 +176,67 @@ impl Receiver {
 pub(super) async fn unless_silent<T>(arrival: impl Future<Output = T>) -> Result<T, UploadError> {
     let silent = |_| UploadError::Silent { seconds: SILENCE_MAX.as_secs() };
     tokio::time::timeout(SILENCE_MAX, arrival).await.map_err(silent)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::sync::watch;
+    use tokio_util::{sync::CancellationToken, task::TaskTracker};
+    use triton_api::{
+        BlobHash,
+        client::{Caller, NodeClient},
+        layout::{LayoutNode, LayoutRecord},
+    };
+
+    use super::*;
+    use crate::ring::RingLimits;
+
+    const PART: usize = 8 << 20;
+
+    /// A ring of one node that has other bytes at the place of this part, so that exactly that part is not written.
+    async fn ring_without(id: VideoId, part: u64, dir: &std::path::Path, stop: &CancellationToken) -> Ring {
+        let config = storage_svc::Config::new(dir, "127.0.0.1:0".parse().unwrap());
+        let node = storage_svc::serve(config, stop.clone()).await.unwrap();
+        let url: triton_api::NodeUrl = format!("http://{}", node.address()).parse().unwrap();
+        let caller = Caller::untraced(None).unwrap();
+        let client = NodeClient::new(caller.clone(), url.clone());
+        let member = LayoutNode::active(node.id(), url, "default", 100);
+        let layout = LayoutRecord::settled(triton_placement::layout::first(vec![member], 1).unwrap());
+        client.put_layout(&layout).await.unwrap();
+        let other = Bytes::from_static(b"other bytes");
+        let key = VideoRecord::original_part(id, part);
+        client.put(&key, BlobHash::of(&other), other, layout.write_epoch()).await.unwrap();
+        let (_, layout) = watch::channel(Arc::new(layout));
+        Ring::new(caller, layout, RingLimits::default(), TaskTracker::new(), stop.clone())
+    }
+
+    #[tokio::test]
+    async fn parts_behind_one_that_was_not_written_do_not_count() {
+        let (dir, stop, id) = (tempfile::tempdir().unwrap(), CancellationToken::new(), VideoId::generate());
+        let _stop_at_the_end = stop.clone().drop_guard();
+        let ring = ring_without(id, 1, dir.path(), &stop).await;
+        let mut receiver = Receiver::resume(ring.clone(), id, u64::MAX, 0, &[], false);
+        // The first is durable; the second, which will fail, and the third are on their way together.
+        receiver.push(vec![0; PART].into()).await.unwrap();
+        receiver.settle().await.unwrap();
+        assert_eq!(receiver.durable_parts(), 1);
+        receiver.push(vec![2; 2 * PART + 5].into()).await.unwrap();
+        assert_eq!(receiver.in_flight.len(), 2);
+        // The third is even known to be durable before the second is asked about.
+        while !receiver.in_flight[1].is_finished() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert!(ring.head(&VideoRecord::original_part(id, 2)).await.is_ok());
+        let error = receiver.landed().await.unwrap_err();
+        assert!(matches!(error, UploadError::Ring(RingError::Exists { .. })), "{error}");
+        for _ in 0..2 {
+            assert!(matches!(receiver.settle().await, Err(UploadError::Hole)));
+            assert!(matches!(receiver.send_rest().await, Err(UploadError::Hole)));
+        }
+        assert_eq!((receiver.durable_parts(), receiver.parts()), (1, 3));
+        let rest = VideoRecord::original_part(id, 3);
+        assert!(ring.head(&rest).await.unwrap_err().is_absent(), "bytes were sent behind the hole");
+    }
 }

@@ -1,8 +1,10 @@
 //! Uploads that end before their time, and those that nobody ends.
 
+use std::time::{Duration, Instant};
+
 use jiff::{SignedDuration, Timestamp};
 use triton_api::video::VideoState;
-use triton_testkit::{WebService, eventually};
+use triton_testkit::{StorageNode, WebService, eventually};
 use web_svc::{
     catalog::{UploadRecord, UploadState},
     journal::{Change, Expect, Journal as _, RecordKey, SqliteJournal},
@@ -11,7 +13,7 @@ use web_svc::{
 
 use crate::{
     SETTLE_DEADLINE, assert_download, assert_nothing_left, assert_parts_only,
-    client::{Tus, id_of},
+    client::{Tus, UPLOADS, id_of},
     clip, service,
 };
 
@@ -62,12 +64,12 @@ async fn a_whole_upload_that_a_crash_left_unfinished_is_finished_by_whoever_come
         paths.push(path);
     }
     web.process.kill();
-    // As if the process had been killed between the last byte and the probe; the third a while ago.
-    for (path, age_s) in paths.iter().zip([0, 0, 100]) {
+    // As if the process had been killed between the last byte and the probe, a day ago by its clock.
+    for path in &paths {
         edit(&web, path, |record| {
             record.state = UploadState::Open;
             record.expires_at = Timestamp::now() + SignedDuration::from_hours(1);
-            record.touched_at = Timestamp::now() - SignedDuration::from_secs(age_s);
+            record.touched_at = Timestamp::now() - SignedDuration::from_hours(24);
         })
         .await;
         unqueue(&web, path).await;
@@ -77,10 +79,13 @@ async fn a_whole_upload_that_a_crash_left_unfinished_is_finished_by_whoever_come
         let (client, id) = (web.client(), id_of(path).parse().unwrap());
         async move { client.video(id).await.unwrap().state }
     };
-    eventually(SETTLE_DEADLINE, || async { state(&paths[2]).await == VideoState::Queued }).await;
-    assert_eq!((state(&paths[0]).await, state(&paths[1]).await), (VideoState::Uploading, VideoState::Uploading));
+    let began = Instant::now();
     assert_eq!(tus.head(&paths[0]).await.offset(), 200_000);
     assert_eq!(tus.patch(&paths[1], 200_000, &[]).await.status, 204);
+    assert_eq!((state(&paths[0]).await, state(&paths[1]).await), (VideoState::Queued, VideoState::Queued));
+    // Nobody asks for the third: the janitor sees that it does not change for a minute.
+    eventually(SETTLE_DEADLINE, || async { state(&paths[2]).await == VideoState::Queued }).await;
+    assert!(began.elapsed() > Duration::from_secs(45), "a clock of another process was believed");
     for path in &paths {
         assert_eq!(state(path).await, VideoState::Queued);
         assert_download(&web, id_of(path), &content).await;
@@ -108,6 +113,23 @@ async fn many_that_finish_one_upload_at_once_make_one_generation() {
     assert_eq!(plans.len(), 1, "{plans:?}");
     assert!(jobs.iter().all(|(_, job)| job.value["generation"] == video.generation.get()), "{jobs:?}");
     assert_eq!(jobs.iter().filter(|(_, job)| job.value["kind"]["name"] == "finalize").count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_outage_does_not_end_an_upload_that_was_just_created() {
+    let mut node = StorageNode::start(None).await;
+    let web = WebService::start_on(std::slice::from_ref(&node.url), &["--transcode-slots", "0"]).await;
+    let (tus, content) = (Tus::new(&web), clip(200_000));
+    node.process.kill();
+    let len = content.len().to_string();
+    let headers = [("upload-length", len.as_str()), ("content-type", "application/offset+octet-stream")];
+    let answer = tus.send("POST", UPLOADS, &headers, content.clone()).await;
+    assert_eq!(answer.status, 503, "{answer:?}");
+    let path = answer.header("location").unwrap().to_owned();
+    assert_eq!(tus.head(&path).await.offset(), 0);
+    node.restart().await;
+    eventually(SETTLE_DEADLINE, || async { tus.patch(&path, 0, &content).await.status == 204 }).await;
+    assert_download(&web, id_of(&path), &content).await;
 }
 
 /// Changes the record of an upload while the service is away.

@@ -1,6 +1,9 @@
 //! Broken connections, killed services, several web services.
 
-use triton_testkit::{WebService, eventually};
+use std::time::Duration;
+
+use triton_placement::partition_of;
+use triton_testkit::{StorageNode, WebService, eventually};
 
 use crate::{
     SETTLE_DEADLINE, assert_download, assert_parts_only,
@@ -101,6 +104,56 @@ async fn other_bytes_for_a_stored_part_are_a_conflict_and_not_a_failure() {
     let answer = tus.patch(&path, 0, &content).await;
     assert_eq!(answer.status, 409, "{answer:?}");
     assert!(answer.problem.unwrap()["detail"].as_str().unwrap().contains("Other bytes"));
+    // The part behind it may well have been written, but does not count.
+    assert_eq!(tus.head(&path).await.offset(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_part_that_no_node_took_is_sent_again_and_those_behind_it_too() {
+    let mut nodes = [StorageNode::start(None).await, StorageNode::start(None).await];
+    let urls = [nodes[0].url.clone(), nodes[1].url.clone()];
+    let web = WebService::start_on(&urls, &["--transcode-slots", "0", "--replicas", "1"]).await;
+    let (tus, content) = (Tus::new(&web), clip(4 * PART + 1_000));
+    let layout = nodes[0].client().layout().await.unwrap().unwrap().current;
+    // An upload whose second part belongs on the node that dies, and whose other parts do not.
+    let wanted = [1, 0, 1, 1, 1].map(|node| nodes[node].id);
+    let path = loop {
+        let path = tus.create(content.len(), &[]).await;
+        let key = |part| format!("v/{}/0/original-{part:06}", id_of(&path)).parse().unwrap();
+        let holder = |part| layout.holders(partition_of(&key(part))).next().unwrap().id;
+        if [0, 1, 2, 3, 4].map(holder) == wanted {
+            break path;
+        }
+    };
+    nodes[0].process.kill();
+    let answer = tus.patch(&path, 0, &content).await;
+    assert_eq!(answer.status, 503, "{answer:?}");
+    let offset = tus.head(&path).await.offset();
+    assert!(offset <= PART as u64, "{offset}: the second part was never written");
+    nodes[0].restart().await;
+    // The service may take a moment to see that the node is back.
+    eventually(SETTLE_DEADLINE, || async {
+        let from = tus.head(&path).await.offset();
+        tus.patch(&path, from, &content[usize::try_from(from).unwrap()..]).await.status == 204
+    })
+    .await;
+    assert_download(&web, id_of(&path), &content).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_waits_shows_that_it_lives_until_it_is_silent_for_too_long() {
+    let (web, content) = (service().await, clip(500_000));
+    let tus = Tus::new(&web);
+    let path = tus.create(content.len(), &[]).await;
+    let mut slow = tus.begin_patch(&path, 0, content.len()).await;
+    slow.send(&content[..123_456]).await;
+    eventually(SETTLE_DEADLINE, || async { token_of(&web, &path).await == 1 }).await;
+    let claimed = record_of(&web, &path).await.touched_at;
+    // The janitor would take over what does not change for a minute.
+    eventually(Duration::from_secs(24), || async { record_of(&web, &path).await.touched_at > claimed }).await;
+    assert_eq!(slow.status(&[]).await, 408);
+    assert_eq!(tus.patch(&path, 123_456, &content[123_456..]).await.status, 204);
+    assert_download(&web, id_of(&path), &content).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -117,13 +170,17 @@ async fn memory_does_not_grow_with_a_resumable_upload() {
     assert!(peak_kib < 150 * 1024, "{peak_kib} KiB were resident");
 }
 
-/// How often an upload was claimed, as its record says.
+/// How often an upload was claimed.
 async fn token_of(web: &WebService, path: &str) -> u64 {
+    record_of(web, path).await.token
+}
+
+async fn record_of(web: &WebService, path: &str) -> web_svc::catalog::UploadRecord {
     let store = web_svc::store::Store::open(&web.data_dir().join("catalog.db"), web_svc::store::Durability::Full)
         .await
         .unwrap();
     let key = web_svc::journal::RecordKey::upload(id_of(path).parse().unwrap());
     let record = store.get::<web_svc::catalog::UploadRecord>(&key).await.unwrap().unwrap();
     store.close().await;
-    record.value.token
+    record.value
 }

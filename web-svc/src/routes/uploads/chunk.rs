@@ -17,7 +17,7 @@ use crate::{
     catalog::UploadRecord,
     upload::{
         refuse,
-        tus::{self, Checksum},
+        tus::{self, Chunk, TusError},
     },
 };
 
@@ -55,54 +55,39 @@ pub(super) async fn append_upload(
 ) -> Result<Response, ApiError> {
     let headers = request.headers().clone();
     let (_, rest) = refuse::shared(request);
-    let (id, offset) = match where_to(&id, &headers) {
+    let (id, chunk) = match where_to(&id, &headers, rest.clone()) {
         Ok(place) => place,
         Err(error) => {
             refuse::drain(rest).await;
             return Err(error);
         }
     };
-    let record = append(&app, id, offset, &headers, rest).await?;
+    let record = append(&app, id, chunk).await?;
     Ok((StatusCode::NO_CONTENT, progress(&record)).into_response())
 }
 
-fn where_to(id: &str, headers: &HeaderMap) -> Result<(VideoId, u64), ApiError> {
+fn where_to(id: &str, headers: &HeaderMap, rest: refuse::Rest) -> Result<(VideoId, Chunk), ApiError> {
     let id = upload_id(id)?;
     if !is_chunk(headers) {
         return Err(no_chunk());
     }
     let missing = || ApiError::bad_request("The header Upload-Offset is missing: where the bytes begin.");
     let offset = bytes(headers, header::UPLOAD_OFFSET)?.ok_or_else(missing)?;
-    Ok((id, offset))
+    Ok((id, chunk(headers, offset, rest)?))
+}
+
+/// The rest of a request, to be appended.
+pub(super) fn chunk(headers: &HeaderMap, offset: u64, rest: refuse::Rest) -> Result<Chunk, ApiError> {
+    let declared_bytes = bytes(headers, standard::CONTENT_LENGTH.as_str())?.unwrap_or_default();
+    Ok(Chunk { offset, declared_bytes, body: rest, checksum: checksum(headers)? })
 }
 
 /// Appends the rest of a request; where that is refused, its sender hears why.
-pub(super) async fn append(
-    app: &App,
-    id: VideoId,
-    offset: u64,
-    headers: &HeaderMap,
-    rest: refuse::Rest,
-) -> Result<UploadRecord, ApiError> {
-    let received = match read(headers) {
-        Ok((declared_bytes, checksum)) => {
-            let received = tus::receive(app, id, offset, declared_bytes, rest.clone(), checksum).await;
-            received.map_err(|error| (error.wants_rest(), error.into()))
-        }
-        Err(error) => Err((true, error)),
-    };
-    let (wants_rest, error) = match received {
-        Ok(record) => return Ok(record),
-        Err(refused) => refused,
-    };
-    if wants_rest {
+pub(super) async fn append(app: &App, id: VideoId, chunk: Chunk) -> Result<UploadRecord, TusError> {
+    let rest = chunk.body.clone();
+    let received = tus::receive(app, id, chunk).await;
+    if received.as_ref().is_err_and(TusError::wants_rest) {
         refuse::drain(rest).await;
     }
-    Err(error)
-}
-
-/// The declared length, 0 where there is none, and the checksum of a chunk.
-fn read(headers: &HeaderMap) -> Result<(u64, Option<Checksum>), ApiError> {
-    let declared_bytes = bytes(headers, standard::CONTENT_LENGTH.as_str())?.unwrap_or_default();
-    Ok((declared_bytes, checksum(headers)?))
+    received
 }

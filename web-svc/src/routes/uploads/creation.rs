@@ -4,20 +4,23 @@ use axum::{
     extract::{Request, State},
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, StatusCode, header as standard};
+use http::{HeaderMap, HeaderValue, StatusCode, header as standard};
 use triton_api::{
     VideoId,
     upload::{header, route},
 };
 use triton_kit::ApiError;
 
-use super::headers::{bytes, checksum, concat, is_chunk, location, no_chunk, progress, text};
+use super::{
+    chunk::{append, chunk},
+    headers::{bytes, concat, is_chunk, location, no_chunk, progress, text},
+};
 use crate::{
     app::App,
     catalog::{UploadKind, UploadRecord},
     upload::{
         refuse,
-        tus::{self, NewUpload, TusError},
+        tus::{self, Chunk, NewUpload, TusError},
     },
 };
 
@@ -50,32 +53,36 @@ use crate::{
 pub(super) async fn create_upload(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
     let headers = request.headers().clone();
     let (_, rest) = refuse::shared(request);
-    let created = match new_upload(&headers) {
-        Ok(new) => tus::create(&app, new).await.map_err(ApiError::from),
+    let created = match new_upload(&headers, &rest) {
+        Ok((new, chunk)) => tus::create(&app, new).await.map(|record| (record, chunk)).map_err(ApiError::from),
         Err(error) => Err(error),
     };
-    let record = match created {
-        Ok(record) => record,
+    let (record, chunk) = match created {
+        Ok(created) => created,
         Err(error) => {
             refuse::drain(rest).await;
             return Err(error);
         }
     };
     let id = record.id;
-    let record = match begin(&app, record, &headers, rest).await {
+    let address = HeaderValue::from_str(&location(id)).map_err(ApiError::internal)?;
+    let record = match begin(&app, record, chunk).await {
         Ok(record) => record,
-        Err(error) => {
+        Err(error) if error.is_final() => {
             // Without an answer of 201 nobody knows the upload's address.
             give_up(&app, id).await;
-            return Err(error);
+            return Err(error.into());
         }
+        // What is kept can be gone on with.
+        Err(error) => return Err(ApiError::from(error).with_header(standard::LOCATION, address)),
     };
     let mut headers = progress(&record);
-    headers.insert(standard::LOCATION, location(id).parse().map_err(ApiError::internal)?);
+    headers.insert(standard::LOCATION, address);
     Ok((StatusCode::CREATED, headers).into_response())
 }
 
-fn new_upload(headers: &HeaderMap) -> Result<NewUpload, ApiError> {
+/// What is to be created, and the first bytes of it where the request has any.
+fn new_upload(headers: &HeaderMap, rest: &refuse::Rest) -> Result<(NewUpload, Option<Chunk>), ApiError> {
     let (kind, pieces) = concat(headers)?;
     if headers.contains_key(header::UPLOAD_DEFER_LENGTH) {
         return Err(ApiError::bad_request("Upload-Defer-Length is not supported: tell the length in Upload-Length."));
@@ -94,24 +101,19 @@ fn new_upload(headers: &HeaderMap) -> Result<NewUpload, ApiError> {
     if has_body && (!is_chunk(headers) || kind == UploadKind::Final) {
         return Err(no_chunk());
     }
-    checksum(headers)?;
+    let chunk = chunk(headers, 0, rest.clone())?;
     let metadata = text(headers, header::UPLOAD_METADATA)?.unwrap_or_default().to_owned();
-    Ok(NewUpload { kind, len_bytes, metadata, pieces })
+    Ok((NewUpload { kind, len_bytes, metadata, pieces }, is_chunk(headers).then_some(chunk)))
 }
 
 /// What happens to a new upload in the request that creates it.
-async fn begin(
-    app: &App,
-    record: UploadRecord,
-    headers: &HeaderMap,
-    rest: refuse::Rest,
-) -> Result<UploadRecord, ApiError> {
+async fn begin(app: &App, record: UploadRecord, chunk: Option<Chunk>) -> Result<UploadRecord, TusError> {
     if record.kind == UploadKind::Final {
         tus::join(app, record.id).await?;
         return Ok(tus::find(app, record.id).await?.value);
     }
-    if is_chunk(headers) {
-        return super::chunk::append(app, record.id, 0, headers, rest).await;
+    if let Some(chunk) = chunk {
+        return append(app, record.id, chunk).await;
     }
     // A file without bytes is whole already, and no video.
     tus::complete(app, record.id).await?;

@@ -1,12 +1,13 @@
 //! Who may append to an upload: the last one to claim it.
 
-use std::time::Duration;
+use std::{future::Future, pin::pin, time::Duration};
 
 use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
+use tokio::time::{Instant, timeout_at};
 use triton_api::VideoId;
 
-use super::{CONFLICTS_MAX, TusError};
+use super::{CONFLICTS_MAX, TusError, touch::TOUCH_EVERY};
 use crate::{
     app::App,
     catalog::{PART_BYTES, UploadKind, UploadRecord, UploadState, VideoRecord},
@@ -63,6 +64,7 @@ pub(super) struct Claim {
     pub(super) app: App,
     pub(super) record: UploadRecord,
     revision: Revision,
+    committed_at: Instant,
 }
 
 impl Claim {
@@ -71,7 +73,7 @@ impl Claim {
         let mut tries = 0;
         loop {
             let Stored { value: record, revision } = find(app, id).await?;
-            let mut claim = Self { app: app.clone(), record, revision };
+            let mut claim = Self { app: app.clone(), record, revision, committed_at: Instant::now() };
             let taken = claim.try_take(offset).await;
             let may_be_old = match &taken {
                 // Another web service may have committed a moment ago what is not known here yet.
@@ -106,7 +108,8 @@ impl Claim {
     pub(super) async fn drop_strays(&mut self) -> Result<(), TusError> {
         let mut strays = self.record.stray_tails();
         strays.retain(|token| *token != self.record.token);
-        let deleted = delete_tails(&self.app, self.record.id, &strays).await;
+        let (app, id) = (self.app.clone(), self.record.id);
+        let deleted = self.meanwhile(async { Ok::<_, TusError>(delete_tails(&app, id, &strays).await) }).await?;
         self.record.tails.retain(|token| !deleted.contains(token));
         if self.record.tails.len() > TAILS_MAX {
             self.release().await?;
@@ -142,7 +145,8 @@ impl Claim {
     pub(super) async fn keep_tail(&mut self, rest: bytes::Bytes) -> Result<(), TusError> {
         let whole_bytes = self.record.offset_bytes / PART_BYTES * PART_BYTES;
         let tail_bytes = rest.len() as u64;
-        self.app.ring.put(&self.tail_key(), rest).await?;
+        let (ring, key) = (self.app.ring.clone(), self.tail_key());
+        self.meanwhile(async { ring.put(&key, rest).await }).await?;
         self.record.offset_bytes = whole_bytes + tail_bytes;
         self.record.tail = Some(self.record.token);
         Ok(())
@@ -157,7 +161,30 @@ impl Claim {
         self.commit().await
     }
 
+    /// Does a piece of the work that the claim is for, and touches the record where that takes long.
+    ///
+    /// # Errors
+    /// [`TusError::Superseded`] as soon as that is known; the work is dropped then.
+    pub(super) async fn meanwhile<T, E>(&mut self, work: impl Future<Output = Result<T, E>>) -> Result<T, TusError>
+    where
+        TusError: From<E>,
+    {
+        let mut work = pin!(work);
+        loop {
+            if let Ok(done) = timeout_at(self.committed_at + TOUCH_EVERY, &mut work).await {
+                return Ok(done?);
+            }
+            match self.commit().await {
+                Err(TusError::Superseded) => return Err(TusError::Superseded),
+                // The work needs no journal before it is done.
+                Err(error) => tracing::warn!(upload.id = %self.record.id, %error, "cannot touch an upload yet"),
+                Ok(()) => {}
+            }
+        }
+    }
+
     async fn commit(&mut self) -> Result<(), TusError> {
+        self.committed_at = Instant::now();
         self.record.touched_at = Timestamp::now();
         self.record.expires_at = self.record.touched_at + self.app.uploads.expiry;
         let key = RecordKey::upload(self.record.id);

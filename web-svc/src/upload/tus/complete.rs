@@ -1,13 +1,14 @@
 //! The end of an upload that has all its bytes: a queued video. May be tried by anybody, any number of times.
 
 use jiff::{SignedDuration, Timestamp};
-use tracing::Instrument as _;
 use triton_api::{Generation, VideoId, video::VideoState};
 
 use super::{
     CONFLICTS_MAX, TusError,
     claim::{delete_tails, find, is_conflict},
+    detached,
     end::end,
+    touch::touching,
 };
 use crate::{
     app::App,
@@ -27,12 +28,14 @@ const FINISHED_STAYS: SignedDuration = SignedDuration::from_hours(1);
 /// # Errors
 /// [`TusError::Refused`] where it is no video: then nothing is left of it.
 pub async fn complete(app: &App, id: VideoId) -> Result<(), TusError> {
-    let worker = app.clone();
-    let work = async move { complete_now(&worker, id).await };
-    app.uploads.tasks.spawn(work.in_current_span()).await.map_err(TusError::Panicked)?
+    detached(app, complete_now(app.clone(), id)).await
 }
 
-async fn complete_now(app: &App, id: VideoId) -> Result<(), TusError> {
+async fn complete_now(app: App, id: VideoId) -> Result<(), TusError> {
+    touching(&app, id, try_complete(&app, id)).await
+}
+
+async fn try_complete(app: &App, id: VideoId) -> Result<(), TusError> {
     for _ in 0..CONFLICTS_MAX {
         let Stored { value: upload, .. } = find(app, id).await?;
         if upload.kind == UploadKind::Partial || upload.state != UploadState::Open || !upload.is_complete() {

@@ -3,29 +3,28 @@
 use std::ops::Range;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use tracing::Instrument as _;
 use triton_api::VideoId;
 
-use super::{TusError, append::append, claim::Claim, claim::find, complete::complete, end::end, end_where_refused};
+use super::{
+    TusError, append::append, claim::Claim, claim::find, complete::complete, detached, end::end, end_where_refused,
+};
 use crate::{app::App, catalog::UploadRecord, original, ring::RingError, store::Stored, upload::UploadError};
 
 /// Copies the partial uploads of a final one in order, from where an earlier attempt came to, queues the video, and
 /// removes the partial ones. Goes on where the caller is dropped.
 pub async fn join(app: &App, id: VideoId) -> Result<(), TusError> {
-    let worker = app.clone();
-    let work = async move { join_now(&worker, id).await };
-    app.uploads.tasks.spawn(work.in_current_span()).await.map_err(TusError::Panicked)?
+    detached(app, join_now(app.clone(), id)).await
 }
 
-pub(super) async fn join_now(app: &App, id: VideoId) -> Result<(), TusError> {
-    let Stored { value: record, .. } = find(app, id).await?;
+async fn join_now(app: App, id: VideoId) -> Result<(), TusError> {
+    let Stored { value: record, .. } = find(&app, id).await?;
     if !record.is_complete() {
-        let copied = copy(app, id).await;
-        end_where_refused(app, id, copied).await?;
+        let copied = copy(&app, id).await;
+        end_where_refused(&app, id, copied).await?;
     }
-    complete(app, id).await?;
+    complete(&app, id).await?;
     for piece in &record.pieces {
-        if let Err(error) = end(app, *piece, None).await {
+        if let Err(error) = end(&app, *piece, None).await {
             tracing::warn!(upload.id = %piece, %error, "cannot remove a joined upload yet: it will expire");
         }
     }
@@ -48,10 +47,18 @@ async fn copy(app: &App, id: VideoId) -> Result<(), TusError> {
 async fn ranges(app: &App, record: &UploadRecord) -> Result<Vec<(VideoId, Range<u64>)>, TusError> {
     let mut lengths = Vec::with_capacity(record.pieces.len());
     for id in &record.pieces {
-        let piece = find(app, *id).await.map_err(|_| TusError::Piece { id: id.to_string() })?;
-        lengths.push((*id, piece.value.len_bytes));
+        lengths.push((*id, find_piece(app, *id).await?.len_bytes));
     }
     Ok(behind(&lengths, record.offset_bytes))
+}
+
+/// The record of an upload that is to be joined. That it cannot be read right now does not mean that it is gone.
+pub(super) async fn find_piece(app: &App, id: VideoId) -> Result<UploadRecord, TusError> {
+    match find(app, id).await {
+        Ok(piece) => Ok(piece.value),
+        Err(TusError::NotFound | TusError::Gone | TusError::Refused(_)) => Err(TusError::Piece { id: id.to_string() }),
+        Err(error) => Err(error),
+    }
 }
 
 /// The pieces without their first `skip_bytes` bytes.

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use triton_api::{VideoId, upload::CONCAT_UPLOADS_MAX};
 
-use super::{TusError, claim::find, metadata};
+use super::{TusError, concat::find_piece, metadata};
 use crate::{
     app::App,
     catalog::{Rest, UploadKind, UploadRecord, UploadState},
@@ -67,9 +67,10 @@ async fn total(app: &App, pieces: &[VideoId]) -> Result<u64, TusError> {
     }
     let mut len_bytes = 0_u64;
     for id in pieces {
-        let piece = find(app, *id).await.map(|stored| stored.value);
-        let whole = piece.ok().filter(|piece| piece.kind == UploadKind::Partial && piece.is_complete());
-        let piece = whole.ok_or_else(|| TusError::Piece { id: id.to_string() })?;
+        let piece = find_piece(app, *id).await?;
+        if piece.kind != UploadKind::Partial || !piece.is_complete() {
+            return Err(TusError::Piece { id: id.to_string() });
+        }
         len_bytes = len_bytes.saturating_add(piece.len_bytes);
     }
     Ok(len_bytes)

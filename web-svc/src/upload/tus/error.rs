@@ -96,6 +96,44 @@ impl TusError {
         }
     }
 
+    /// Whether its sender cannot go on with the upload, however often it is tried: as opposed to a server or a network that
+    /// fails, and to somebody else who goes on with it.
+    pub fn is_final(&self) -> bool {
+        match self {
+            Self::Header(_)
+            | Self::Gone
+            | Self::Refused(_)
+            | Self::OtherContent
+            | Self::Piece { .. }
+            | Self::Final
+            | Self::Finished
+            | Self::BeyondLength { .. }
+            | Self::CheckedChunkTooLarge
+            | Self::Checksum => true,
+            Self::NotFound
+            | Self::Offset { .. }
+            | Self::Superseded
+            | Self::Busy
+            | Self::Stopping
+            | Self::Aside(_)
+            | Self::Panicked(_) => false,
+            Self::Upload(cause) => match cause {
+                UploadError::Probe(probe) => matches!(probe, PipelineError::Source(_)),
+                // Who broke off while the upload was created does not know its address.
+                UploadError::Form(_)
+                | UploadError::BrokenOff(_)
+                | UploadError::Silent { .. }
+                | UploadError::TooLarge { .. }
+                | UploadError::Title(_) => true,
+                UploadError::Ring(_)
+                | UploadError::Part(_)
+                | UploadError::Hole
+                | UploadError::Journal(_)
+                | UploadError::Store(_) => false,
+            },
+        }
+    }
+
     /// Whether reading the rest of the request helps its sender to hear the answer.
     pub fn wants_rest(&self) -> bool {
         !matches!(self, Self::Stopping | Self::Upload(UploadError::BrokenOff(_) | UploadError::Silent { .. }))
@@ -168,6 +206,38 @@ impl From<TusError> for ApiError {
             TusError::Aside(cause) => Self::internal(cause),
             TusError::Panicked(cause) => Self::internal(cause),
             TusError::Upload(cause) => cause.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outages_and_others_who_go_on_are_not_final() {
+        let key = || "v/x/0/original-000000".parse().unwrap();
+        let unavailable = RingError::Unavailable { operation: "write", key: key(), detail: String::new() };
+        let outage = || StoreError::Query { operation: "reading", source: sqlx::Error::PoolClosed };
+        for error in [
+            unavailable.into(),
+            RingError::Deleted { key: key() }.into(),
+            outage().into(),
+            JournalError::Unavailable(outage()).into(),
+            UploadError::Hole.into(),
+            TusError::Superseded,
+            TusError::Stopping,
+            TusError::Busy,
+        ] {
+            assert!(!error.is_final(), "{error}");
+        }
+        for error in [
+            TusError::from(SourceFault::Empty),
+            RingError::Exists { key: key() }.into(),
+            TusError::Checksum,
+            TusError::BeyondLength { len_bytes: 1 },
+        ] {
+            assert!(error.is_final(), "{error}");
         }
     }
 }

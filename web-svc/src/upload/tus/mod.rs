@@ -15,6 +15,9 @@ mod end;
 mod error;
 mod metadata;
 mod sweep;
+mod touch;
+
+use std::future::Future;
 
 use futures_util::{StreamExt, TryStreamExt};
 use tracing::Instrument as _;
@@ -27,7 +30,7 @@ pub use concat::join;
 pub use create::{NewUpload, create};
 pub use end::end;
 pub use error::TusError;
-pub use sweep::sweep;
+pub use sweep::{Sightings, sweep};
 
 use super::{UploadError, refuse::Rest};
 use crate::{
@@ -40,35 +43,40 @@ use claim::Claim;
 /// How often a change is decided again when somebody else was faster.
 const CONFLICTS_MAX: u32 = 8;
 
-/// Appends a request's body of so many declared bytes (0 where they are not known) at `offset`, and queues the video where that was the end. Returns the record as it is then.
+/// A request's bytes for an upload.
+pub struct Chunk {
+    /// Where they begin.
+    pub offset: u64,
+    /// How many they are said to be; 0 where that is not known.
+    pub declared_bytes: u64,
+    /// They themselves.
+    pub body: Rest,
+    /// What they are to hash to.
+    pub checksum: Option<Checksum>,
+}
+
+/// Appends a chunk, and queues the video where that was the end. Returns the record as it is then.
 ///
-/// The work goes on where the caller is dropped, as it is when its client breaks off: what arrived is kept.
+/// The work goes on where the caller is dropped: what arrived is kept.
 ///
 /// # Errors
 /// [`TusError::Offset`] and [`TusError::Superseded`] leave the upload as others have it; after any other error it has what
 /// is durable of the body, and nothing of a body with a checksum that does not match.
-pub async fn receive(
-    app: &App,
-    id: VideoId,
-    offset: u64,
-    declared_bytes: u64,
-    body: Rest,
-    checksum: Option<Checksum>,
-) -> Result<UploadRecord, TusError> {
-    let worker = app.clone();
-    let work = async move { receive_now(&worker, id, offset, declared_bytes, body, checksum).await };
+pub async fn receive(app: &App, id: VideoId, chunk: Chunk) -> Result<UploadRecord, TusError> {
+    detached(app, receive_now(app.clone(), id, chunk)).await
+}
+
+/// Does work that goes on where the caller is dropped, as it is when its client breaks off.
+async fn detached<T>(app: &App, work: impl Future<Output = Result<T, TusError>> + Send + 'static) -> Result<T, TusError>
+where
+    T: Send + 'static,
+{
     app.uploads.tasks.spawn(work.in_current_span()).await.map_err(TusError::Panicked)?
 }
 
-async fn receive_now(
-    app: &App,
-    id: VideoId,
-    offset: u64,
-    declared_bytes: u64,
-    body: Rest,
-    checksum: Option<Checksum>,
-) -> Result<UploadRecord, TusError> {
-    let Stored { value: record, .. } = find(app, id).await?;
+async fn receive_now(app: App, id: VideoId, chunk: Chunk) -> Result<UploadRecord, TusError> {
+    let Chunk { offset, declared_bytes, body, checksum } = chunk;
+    let Stored { value: record, .. } = find(&app, id).await?;
     if record.kind == UploadKind::Final {
         return Err(TusError::Final);
     }
@@ -78,20 +86,20 @@ async fn receive_now(
     if !(record.is_complete() && record.offset_bytes == offset) {
         let appended = match checksum {
             None => {
-                let claim = Claim::take(app, id, Some(offset)).await?;
+                let claim = Claim::take(&app, id, Some(offset)).await?;
                 append::append(claim, body.map_err(broken_off).boxed()).await
             }
             Some(checksum) => {
                 claim::check_offset(&record, offset)?;
-                let chunk = checksum.verify(app, body.map_err(broken_off).boxed(), record.len_bytes - offset).await?;
-                let claim = Claim::take(app, id, Some(offset)).await?;
+                let chunk = checksum.verify(&app, body.map_err(broken_off).boxed(), record.len_bytes - offset).await?;
+                let claim = Claim::take(&app, id, Some(offset)).await?;
                 append::append(claim, chunk).await
             }
         };
-        end_where_refused(app, id, appended).await?;
+        end_where_refused(&app, id, appended).await?;
     }
-    complete(app, id).await?;
-    Ok(find(app, id).await?.value)
+    complete(&app, id).await?;
+    Ok(find(&app, id).await?.value)
 }
 
 /// What is no video goes at once.

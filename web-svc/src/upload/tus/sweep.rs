@@ -1,20 +1,23 @@
 //! What the janitor does with uploads: expired ones end, whole ones are finished where nobody else does it, and ended ones
 //! are forgotten when nothing is left of them.
 
-use jiff::{SignedDuration, Timestamp};
+use std::{collections::HashMap, time::Duration};
+
+use jiff::Timestamp;
+use tokio::time::Instant;
 use triton_api::VideoId;
 
 use super::{
     TusError,
     claim::{delete_tails, is_conflict},
     complete::complete,
-    concat::join_now,
+    concat::join,
     end::end,
 };
 use crate::{
     app::App,
     catalog::{UploadKind, UploadRecord, UploadState},
-    journal::{Change, Expect, RecordKey},
+    journal::{Change, Expect, RecordKey, Revision},
     store::{StoreError, Stored},
 };
 
@@ -22,8 +25,30 @@ use crate::{
 const LOOKED_AT_MAX: u32 = 10_000;
 /// Uploads that something is done about in one round.
 const STEPS_MAX: usize = 32;
-/// An upload that nobody has touched for so long is nobody's: longer than any request is silent, and than a part takes.
-const ORPHAN_AFTER: SignedDuration = SignedDuration::from_secs(60);
+/// An upload whose record nobody has changed for so long is nobody's: who works on one touches it more often.
+const ORPHAN_AFTER: Duration = Duration::from_secs(60);
+
+/// Since when each upload is as it is, by the clock of who looks: what the clocks of two machines say is not compared.
+#[derive(Debug, Default)]
+pub struct Sightings(HashMap<VideoId, (Revision, Instant)>);
+
+impl Sightings {
+    /// Notes how the uploads are now, and returns for how long each has been so.
+    fn note(&mut self, uploads: &[Stored<UploadRecord>], now: Instant) -> Vec<Duration> {
+        let mut still = HashMap::with_capacity(uploads.len());
+        let unchanged = uploads.iter().map(|Stored { value, revision }| {
+            let since = match self.0.get(&value.id) {
+                Some((seen, since)) if seen == revision => *since,
+                _ => now,
+            };
+            still.insert(value.id, (*revision, since));
+            now.duration_since(since)
+        });
+        let unchanged = unchanged.collect();
+        self.0 = still;
+        unchanged
+    }
+}
 
 /// What is to be done about an upload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,10 +61,11 @@ enum Step {
     Forget,
 }
 
-/// What is to be done about an upload now.
-fn step(record: &UploadRecord, now: Timestamp) -> Option<Step> {
+/// What is to be done now about an upload that has not changed for a while.
+fn step(record: &UploadRecord, unchanged_for: Duration, now: Timestamp) -> Option<Step> {
+    // A wall clock will do: it is about hours.
     let is_due = record.expires_at <= now;
-    let is_orphan = record.touched_at + ORPHAN_AFTER <= now;
+    let is_orphan = unchanged_for >= ORPHAN_AFTER;
     let can_go_on = match record.kind {
         UploadKind::Single => record.is_complete(),
         UploadKind::Partial => false,
@@ -54,10 +80,14 @@ fn step(record: &UploadRecord, now: Timestamp) -> Option<Step> {
 }
 
 /// Does what is due.
-pub async fn sweep(app: &App) -> Result<(), StoreError> {
-    let now = Timestamp::now();
+pub async fn sweep(app: &App, sightings: &mut Sightings) -> Result<(), StoreError> {
     let uploads = app.store.list::<UploadRecord>("upload/", LOOKED_AT_MAX).await?;
-    let due = uploads.into_iter().filter_map(|(_, upload)| step(&upload.value, now).map(|step| (step, upload)));
+    let uploads: Vec<_> = uploads.into_iter().map(|(_, upload)| upload).collect();
+    let (unchanged, now) = (sightings.note(&uploads, Instant::now()), Timestamp::now());
+    let due = uploads.into_iter().zip(unchanged).filter_map(|(upload, unchanged_for)| {
+        let step = step(&upload.value, unchanged_for, now)?;
+        Some((step, upload))
+    });
     for (step, upload) in due.take(STEPS_MAX) {
         let id = upload.value.id;
         let done = match step {
@@ -84,7 +114,7 @@ async fn go_on(app: &App, upload: Stored<UploadRecord>) -> Result<(), TusError> 
     let worker = app.clone();
     app.uploads.tasks.spawn(async move {
         let finished = match kind {
-            UploadKind::Final => join_now(&worker, id).await,
+            UploadKind::Final => join(&worker, id).await,
             UploadKind::Single | UploadKind::Partial => complete(&worker, id).await,
         };
         if let Err(error) = finished {
@@ -124,12 +154,14 @@ pub(super) async fn forget(app: &App, id: VideoId) -> Result<(), TusError> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::catalog::Rest;
+    use jiff::SignedDuration;
 
-    fn upload(kind: UploadKind, state: UploadState, offset_bytes: u64, age_s: i64, left_s: i64) -> Option<Step> {
+    use super::*;
+    use crate::{catalog::Rest, upload::tus::touch::TOUCH_EVERY};
+
+    fn upload(kind: UploadKind, state: UploadState, offset_bytes: u64, left_s: i64) -> UploadRecord {
         let now = Timestamp::now();
-        let record = UploadRecord {
+        UploadRecord {
             v: 1,
             id: VideoId::generate(),
             kind,
@@ -142,18 +174,18 @@ mod tests {
             tails: Vec::new(),
             metadata: String::new(),
             pieces: Vec::new(),
-            touched_at: now - SignedDuration::from_secs(age_s),
+            // By a clock that is a day behind.
+            touched_at: now - SignedDuration::from_hours(24),
             expires_at: now + SignedDuration::from_secs(left_s),
             rest: Rest::new(),
-        };
-        step(&record, now)
+        }
     }
 
     #[test]
     fn uploads_end_when_they_expire_and_go_on_when_they_are_whole() {
         use UploadKind::{Final, Partial, Single};
         use UploadState::{Ended, Finished, Open};
-        for (kind, state, offset, age_s, left_s, expected) in [
+        for (kind, state, offset, unchanged_s, left_s, expected) in [
             (Single, Open, 5, 3_600, 1, None),
             (Single, Open, 5, 3_600, 0, Some(Step::End)),
             (Single, Open, 10, 59, 1, None),
@@ -166,7 +198,27 @@ mod tests {
             (Single, Finished, 10, 60, 0, Some(Step::Forget)),
             (Single, Ended, 5, 60, 0, Some(Step::Forget)),
         ] {
-            assert_eq!(upload(kind, state, offset, age_s, left_s), expected, "{kind:?} {state:?} {offset} {age_s}");
+            let record = upload(kind, state, offset, left_s);
+            let step = step(&record, Duration::from_secs(unchanged_s), Timestamp::now());
+            assert_eq!(step, expected, "{kind:?} {state:?} {offset} {unchanged_s}");
         }
+    }
+
+    #[test]
+    fn an_upload_is_unchanged_since_it_was_first_seen_so() {
+        let record = upload(UploadKind::Single, UploadState::Open, 10, 3_600);
+        let (mut sightings, start) = (Sightings::default(), Instant::now());
+        let mut seen = |revision, after_s| {
+            let upload = Stored { value: record.clone(), revision: Revision::new(revision) };
+            sightings.note(&[upload], start + Duration::from_secs(after_s))[0].as_secs()
+        };
+        assert_eq!([seen(1, 0), seen(1, 59), seen(1, 61)], [0, 59, 61]);
+        // Somebody touched it.
+        assert_eq!([seen(2, 62), seen(2, 70)], [0, 8]);
+    }
+
+    #[test]
+    fn who_works_on_an_upload_shows_it_in_time() {
+        assert!(ORPHAN_AFTER >= 3 * TOUCH_EVERY);
     }
 }
