@@ -208,7 +208,7 @@ async fn one_process_leads_and_the_next_one_follows_when_it_leaves() {
     eventually(DEADLINE, || async { !second.membership.is_live(&first_id) }).await;
 }
 
-/// etcd may take back a candidature late, when the same process stands again: it then wins with a key that is not there.
+/// The key may go while the lease stays: who leads on without it is refused every change, and nobody else stands.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn leader_whose_candidature_is_gone_steps_down_and_stands_again() {
     let etcd = Etcd::start(1).await;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use etcd_client::{Error as ClientError, GetOptions, PutOptions};
+use etcd_client::{Error as ClientError, PutOptions};
 use tokio::{
     sync::watch,
     time::{Instant, MissedTickBehavior, interval, sleep, timeout},
@@ -71,7 +71,7 @@ impl EtcdJournal {
         renewals.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut renewed_at = Instant::now();
         let mut described_at = Instant::now();
-        let mut campaign = Box::pin(self.campaign(lease));
+        let mut campaign = std::pin::pin!(self.campaign(lease));
         let mut campaigns = part.is_candidate;
         loop {
             let describe_at = described_at + DESCRIBE_EVERY;
@@ -81,19 +81,11 @@ impl EtcdJournal {
                     part.term.send_replace(None);
                     return self.end(lease).await;
                 }
-                _ = renewals.tick() => {
-                    match self.renew(lease).await {
-                        Ok(()) => renewed_at = Instant::now(),
-                        Err(EtcdError::LeaseLost) => return Err(EtcdError::LeaseLost),
-                        Err(error) => tracing::debug!(%error, "a lease could not be renewed"),
-                    }
-                    if Box::pin(self.has_ended(part)).await {
-                        tracing::warn!("this process was elected with a candidature that is gone, and stands again");
-                        part.term.send_replace(None);
-                        campaign.set(self.campaign(lease));
-                        campaigns = true;
-                    }
-                }
+                _ = renewals.tick() => match self.renew(lease).await {
+                    Ok(()) => renewed_at = Instant::now(),
+                    Err(EtcdError::LeaseLost) => return Err(EtcdError::LeaseLost),
+                    Err(error) => tracing::debug!(%error, "a lease could not be renewed"),
+                },
                 term = &mut campaign, if campaigns => {
                     campaigns = false;
                     tracing::info!("this process leads now");
@@ -132,24 +124,6 @@ impl EtcdJournal {
         if renewed.await? { Ok(()) } else { Err(EtcdError::LeaseLost) }
     }
 
-    /// Whether the key by which this process leads is gone, though its lease is not.
-    ///
-    /// etcd deletes the key of a candidature whose request is given up, and it may do so late, when the same process stands
-    /// again already: that one wins, in the end, with a key that does not exist, and beside the next candidate.
-    async fn has_ended(&self, part: &Part) -> bool {
-        let election = part.term.borrow().as_ref().and_then(Term::election_key).cloned();
-        let Some(election) = election else { return false };
-        let (key, only) = (election.key, GetOptions::new().with_keys_only());
-        let found = self.members.ask_any("looking after the leadership", |mut client| {
-            let (key, only) = (key.clone(), only.clone());
-            async move { client.get(key, Some(only)).await }
-        });
-        // Who does not know goes on: whatever a leader changes is fenced by that key.
-        found.await.is_ok_and(|found| {
-            found.kvs().first().map(etcd_client::KeyValue::create_revision) != Some(election.create_revision)
-        })
-    }
-
     /// Waits until this process leads; for ever where others do.
     async fn campaign(&self, lease: i64) -> Term {
         loop {
@@ -167,8 +141,7 @@ impl EtcdJournal {
                     self.members.leave(&member);
                     sleep(PAUSE).await;
                 }
-                // etcd takes the candidature back first.
-                Err(_) => sleep(PAUSE).await,
+                Err(_) => {}
             }
         }
     }
