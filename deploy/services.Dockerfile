@@ -20,27 +20,38 @@ RUN npm run build
 FROM ${BASE_IMAGE} AS rust
 RUN apt-get update \
  && apt-get install -y --no-install-recommends \
-      ca-certificates cargo-web gcc g++ libc6-dev libprotobuf-dev lld protobuf-compiler rustc-web \
+      ca-certificates cargo-web gcc libc6-dev libprotobuf-dev lld protobuf-compiler rustc-web \
  && rm -rf /var/lib/apt/lists/* /var/cache/apt/archives/*.deb
 COPY deploy/ca/ /tmp/ca/
 RUN find /tmp/ca -name '*.crt' -exec cat {} + >>/etc/ssl/certs/ca-certificates.crt
 ENV CARGO_HOME=/usr/local/cargo PATH=/usr/local/cargo/bin:$PATH \
     CARGO_TERM_PROGRESS_WHEN=never CARGO_INCREMENTAL=0 RUSTFLAGS=-Clink-arg=-fuse-ld=lld
 ARG CARGO_CHEF_VERSION=0.1.78
-RUN cargo install cargo-chef --locked --version ${CARGO_CHEF_VERSION} \
+# Without optimisation: it takes longer to compile than to run.
+RUN CARGO_PROFILE_DEV_DEBUG=0 cargo install cargo-chef --debug --locked --version ${CARGO_CHEF_VERSION} \
  && rm -rf /usr/local/cargo/registry
 WORKDIR /src
 
+# What Rust compiles, so that nothing else makes it compile again.
+FROM ${BASE_IMAGE} AS source
+COPY Cargo.toml Cargo.lock /src/
+COPY .cargo/ /src/.cargo/
+COPY migrations/ /src/migrations/
+COPY crates/ /src/crates/
+COPY admin-cli/ /src/admin-cli/
+COPY storage-svc/ /src/storage-svc/
+COPY web-svc/ /src/web-svc/
+
 # What the dependencies depend on, and nothing else: the next stage's layers change when this does.
 FROM rust AS recipe
-COPY . .
+COPY --from=source /src/ ./
 RUN cargo chef prepare --recipe-path /recipe.json
 
 FROM rust AS build
 COPY --from=recipe /recipe.json /recipe.json
 RUN cargo chef cook --release --locked --recipe-path /recipe.json \
       --package web-svc --package storage-svc --package admin-cli
-COPY . .
+COPY --from=source /src/ ./
 COPY --from=ui /src/web-svc/ui/dist/ web-svc/ui/dist/
 RUN cargo build --release --locked --package web-svc --package storage-svc --package admin-cli \
  && mkdir /out \

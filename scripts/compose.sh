@@ -8,6 +8,10 @@ export COMPOSE_PROJECT_NAME="${COMPOSE_PROJECT_NAME:-tritontube}"
 readonly START_SECONDS=300
 readonly TRANSCODE_SECONDS=600
 readonly WEBS=(web-1 web-2)
+# The chaos test of `test`: how long, which seed (another one each time if empty), where its report goes.
+CHAOS_MINUTES="${CHAOS_MINUTES:-10}"
+CHAOS_SEED="${CHAOS_SEED:-}"
+CHAOS_REPORT="${CHAOS_REPORT:-docs/chaos-report.md}"
 
 # Compose v2 where there is one.
 compose() {
@@ -54,7 +58,6 @@ unhealthy() {
 all_healthy() { ! unhealthy >/dev/null; }
 
 up() {
-  build
   say "Starting"
   if ! compose up --detach --no-build; then
     logs
@@ -109,26 +112,49 @@ plays() {
   local manifest frames
   for manifest in manifest.mpd master.m3u8; do
     frames=$(within worker-1 ffprobe -v error -select_streams v:0 -count_packets -show_entries stream=nb_read_packets \
-      -of csv=p=0 "$1/$manifest" | head -n 1)
+      -of csv=p=0 "$1/$manifest" | grep -m 1 .)
     [ "${frames%%,*}" = "$2" ] || fail "$1/$manifest has ${frames:-no} frames, not $2"
     within worker-1 ffmpeg -v error -xerror -i "$1/$manifest" -f null -
   done
 }
 
+# Viewers, uploaders and an admin at work on the containers, while a nemesis kills them and cuts their network.
+chaos() {
+  local seed=()
+  [ -z "$CHAOS_SEED" ] || seed=(--seed "$CHAOS_SEED")
+  say "Chaos for $CHAOS_MINUTES minutes; the report is $CHAOS_REPORT"
+  mkdir -p "$(dirname "$CHAOS_REPORT")"
+  "$TARGET/release/chaos" compose --project "$COMPOSE_PROJECT_NAME" --replicas "${TRITON_REPLICAS:-3}" \
+    --minutes "$CHAOS_MINUTES" "${seed[@]}" --report "$CHAOS_REPORT"
+}
+
+# All of it with its data, and the spare node that the chaos test starts beside it.
+remove() {
+  docker rm --force --volumes "$COMPOSE_PROJECT_NAME-chaos-storage-5" >/dev/null 2>&1 || true
+  docker volume rm "$COMPOSE_PROJECT_NAME-chaos-storage-5" >/dev/null 2>&1 || true
+  compose down --volumes --remove-orphans --timeout 5 >/dev/null 2>&1
+}
+
 test_all() {
-  export COMPOSE_PROJECT_NAME="${COMPOSE_PROJECT_NAME}-test" TRITON_PUBLISH="${TRITON_PUBLISH:-127.0.0.1:0}"
-  # Whatever an earlier run left.
-  compose down --volumes --remove-orphans >/dev/null 2>&1 || true
-  # KEEP=1 leaves it running, to be looked at.
-  [ -n "${KEEP:-}" ] || trap 'compose down --volumes --timeout 5' EXIT
+  export COMPOSE_PROJECT_NAME="$COMPOSE_PROJECT_NAME-test" TRITON_PUBLISH="${TRITON_PUBLISH:-127.0.0.1:0}"
+  scripts/install.sh run
+  say "Building the chaos test"
+  cargo build --release --locked --package triton-chaos --bin chaos
+  build
+  # Whatever an earlier run left. KEEP=1 leaves this one running, to be looked at.
+  remove
+  [ -n "${KEEP:-}" ] || trap remove EXIT
   up
   smoke
-  # The long chaos test goes here, against these containers (crates/chaos).
-  say "compose test passed"
+  chaos
+  say "compose-test passed"
 }
 
 case "${1:-}" in
-  up) up ;;
+  up)
+    build
+    up
+    ;;
   down) compose down ;;
   test) test_all ;;
   *) fail "usage: compose.sh up|down|test" ;;

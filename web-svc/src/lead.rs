@@ -1,10 +1,13 @@
 //! What only one process may do: it is begun when a term begins, and ended when it ends.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::watch, task::JoinSet};
 
 use crate::{app::App, cluster::Cluster, janitor, journal::Term, work::reaper};
+
+/// The pause before the duties are begun anew after one was lost.
+const DUTY_PAUSE: Duration = Duration::from_secs(1);
 
 /// Leads whenever this process is elected, until `app.shutdown`.
 pub(crate) async fn run(app: App, cluster: Cluster) {
@@ -41,10 +44,18 @@ async fn serve_term(app: &App, cluster: &Cluster, term: &mut watch::Receiver<Opt
     duties.spawn(async move { cluster.lead(ring, token).await });
     duties.spawn(janitor::run(app.clone()));
     duties.spawn(reaper::run(app.clone()));
-    // Both are cancel safe: a token and a watch.
+    // All are cancel safe: a token, a watch and a join set.
     tokio::select! {
         () = ended.cancelled() => {}
-        _ = term.wait_for(|term| term.as_ref() != Some(&present)) => tracing::warn!("this process does not lead any more"),
+        Ok(()) = another(term, &present) => {
+            tracing::warn!("this process does not lead any more");
+        }
+        Some(duty) = duties.join_next() => {
+            // No duty ends by itself: all are begun anew, for a leader that lacks one does harm by staying.
+            metrics::counter!("triton_leader_duties_lost_total").increment(1);
+            tracing::error!(error = duty.err().map(|error| error.to_string()), "a duty of the leader ended");
+            tokio::time::sleep(DUTY_PAUSE).await;
+        }
     }
     ended.cancel();
     while let Some(duty) = duties.join_next().await {
@@ -52,4 +63,9 @@ async fn serve_term(app: &App, cluster: &Cluster, term: &mut watch::Receiver<Opt
             tracing::error!(%error, "a duty of the leader ended with a panic");
         }
     }
+}
+
+/// Waits for the end of a term.
+async fn another(term: &mut watch::Receiver<Option<Term>>, present: &Term) -> Result<(), watch::error::RecvError> {
+    term.wait_for(|term| term.as_ref() != Some(present)).await.map(drop)
 }

@@ -13,26 +13,27 @@ use crate::journal::Term;
 #[derive(Debug, Clone)]
 pub struct Membership {
     own: watch::Sender<Worker>,
-    /// All processes by their ids; `None` for a process that is alone.
-    others: Option<watch::Receiver<Arc<BTreeMap<String, Worker>>>>,
+    /// All processes by their ids, as far as they are known; `None` for a process that is alone.
+    others: Option<watch::Receiver<Option<Arc<BTreeMap<String, Worker>>>>>,
     leader: watch::Receiver<Option<String>>,
-    term: watch::Receiver<Option<Term>>,
+    /// A sender, for a term lasts as long as somebody could end it.
+    term: watch::Sender<Option<Term>>,
 }
 
 impl Membership {
     /// Of a process that is alone, and leads for as long as it lives.
     pub fn alone(own: Worker) -> Self {
         let leader = watch::Sender::new(Some(own.id.clone())).subscribe();
-        let term = watch::Sender::new(Some(Term::sole())).subscribe();
+        let term = watch::Sender::new(Some(Term::sole()));
         Self { own: watch::Sender::new(own), others: None, leader, term }
     }
 
     /// Of a process among others.
     pub(crate) fn among(
         own: watch::Sender<Worker>,
-        others: watch::Receiver<Arc<BTreeMap<String, Worker>>>,
+        others: watch::Receiver<Option<Arc<BTreeMap<String, Worker>>>>,
         leader: watch::Receiver<Option<String>>,
-        term: watch::Receiver<Option<Term>>,
+        term: watch::Sender<Option<Term>>,
     ) -> Self {
         Self { own, others: Some(others), leader, term }
     }
@@ -45,15 +46,15 @@ impl Membership {
     /// Every process that lives, as far as is known here.
     pub fn processes(&self) -> Vec<Worker> {
         match &self.others {
-            Some(others) => others.borrow().values().cloned().collect(),
+            Some(others) => others.borrow().iter().flat_map(|others| others.values().cloned()).collect(),
             None => vec![self.own.borrow().clone()],
         }
     }
 
-    /// Whether a process lives, as far as is known here.
+    /// Whether a process lives, as far as is known here: nobody is taken for dead before the others have been looked at.
     pub fn is_live(&self, id: &str) -> bool {
         match &self.others {
-            Some(others) => others.borrow().contains_key(id),
+            Some(others) => others.borrow().as_ref().is_none_or(|others| others.contains_key(id)),
             None => self.own.borrow().id == id,
         }
     }
@@ -70,7 +71,7 @@ impl Membership {
 
     /// The term in which this process leads, as it begins and ends.
     pub fn term(&self) -> watch::Receiver<Option<Term>> {
-        self.term.clone()
+        self.term.subscribe()
     }
 
     /// Tells the others how many jobs run here.

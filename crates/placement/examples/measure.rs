@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use triton_api::{
     NodeId,
-    layout::{Layout, LayoutNode, NodeState},
+    layout::{Layout, LayoutNode},
 };
 use triton_placement::{balance, layout, movement, movement_lower_bound};
 

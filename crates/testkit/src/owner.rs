@@ -6,15 +6,26 @@ use std::{
     path::Path,
 };
 
-/// Whether one of these processes holds the socket with this local address.
-///
-/// The kernel's table says which inode the socket has, the process's descriptors say whether it holds that one: proc(5).
-pub(crate) fn holds(pids: &[u32], local: SocketAddr) -> bool {
-    let Some(inode) = inode_of(local) else { return false };
-    let socket = format!("socket:[{inode}]");
-    pids.iter().any(|pid| has_descriptor(*pid, Path::new(&socket)).unwrap_or(false))
+/// Looks at the kernel's table before a socket counts as gone: a table that changes while it is read can miss a line.
+const LOOKS: u32 = 20;
+
+/// A socket on this machine, by its inode.
+#[derive(Debug, Clone)]
+pub(crate) struct Socket(String);
+
+impl Socket {
+    /// The socket with this local address; `None` where there is none any more.
+    pub(crate) fn at(local: SocketAddr) -> Option<Self> {
+        (0..LOOKS).find_map(|_| inode_of(local)).map(|inode| Self(format!("socket:[{inode}]")))
+    }
+
+    /// Whether one of these processes holds it.
+    pub(crate) fn is_held_by(&self, pids: &[u32]) -> bool {
+        pids.iter().any(|pid| has_descriptor(*pid, Path::new(&self.0)).unwrap_or(false))
+    }
 }
 
+/// The kernel's table says which inode the socket has, a process's descriptors say whether it holds that one: proc(5).
 fn inode_of(local: SocketAddr) -> Option<String> {
     let IpAddr::V4(ip) = local.ip() else { return None };
     // The address is printed as the machine's own integer of the four bytes in network order.
@@ -47,7 +58,10 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let local = client.local_addr().unwrap();
-        assert!(holds(&[std::process::id()], local));
-        assert!(!holds(&[1], local));
+        let socket = Socket::at(local).unwrap();
+        assert!(socket.is_held_by(&[1, std::process::id()]));
+        assert!(!socket.is_held_by(&[1]));
+        drop((client, listener));
+        assert!(Socket::at("127.0.0.1:1".parse().unwrap()).is_none());
     }
 }

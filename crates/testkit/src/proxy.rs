@@ -21,7 +21,7 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::{free_port, owner};
+use crate::{free_port, owner::Socket};
 
 /// How the proxy behaves, on open connections too.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -56,8 +56,8 @@ struct Barred {
 }
 
 impl Barred {
-    fn concerns(&self, cut: Cut, client: SocketAddr) -> bool {
-        self.cut == cut && owner::holds(&self.pids, client)
+    fn concerns(&self, cut: Cut, client: &Socket) -> bool {
+        self.cut == cut && client.is_held_by(&self.pids)
     }
 }
 
@@ -155,7 +155,7 @@ impl Proxy {
 }
 
 async fn serve(state: Arc<State>, client: TcpStream) {
-    let Ok(address) = client.peer_addr() else { return };
+    let Some(socket) = client.peer_addr().ok().and_then(Socket::at) else { return };
     let upstream = *state.upstream.borrow();
     let Ok(server) = TcpStream::connect(upstream).await else { return };
     let (client_read, client_write) = client.into_split();
@@ -163,13 +163,13 @@ async fn serve(state: Arc<State>, client: TcpStream) {
     let mut barred = state.barred.subscribe();
     // The end of either direction ends both: that is what a cut looks like.
     tokio::select! {
-        _ = forward_requests(&state, address, client_read, server_write) => {}
-        _ = forward_answers(&state, address, server_read, client_write) => {}
-        _ = barred.wait_for(|barred| barred.as_ref().is_some_and(|barred| barred.concerns(Cut::Reject, address))) => {}
+        _ = forward_requests(&state, &socket, client_read, server_write) => {}
+        _ = forward_answers(&state, &socket, server_read, client_write) => {}
+        _ = barred.wait_for(|barred| barred.as_ref().is_some_and(|barred| barred.concerns(Cut::Reject, &socket))) => {}
     }
 }
 
-async fn unless_stalled(state: &State, client: SocketAddr) {
+async fn unless_stalled(state: &State, client: &Socket) {
     let (mut fault, mut barred) = (state.fault.subscribe(), state.barred.subscribe());
     // Cancel safe; the senders live as long as `state`.
     fault.wait_for(|fault| *fault != Fault::Stall).await.unwrap();
@@ -179,7 +179,7 @@ async fn unless_stalled(state: &State, client: SocketAddr) {
 
 async fn forward_requests(
     state: &State,
-    client: SocketAddr,
+    client: &Socket,
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
 ) -> io::Result<()> {
@@ -199,7 +199,7 @@ async fn forward_requests(
 
 async fn forward_answers(
     state: &State,
-    client: SocketAddr,
+    client: &Socket,
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
 ) -> io::Result<()> {

@@ -2,7 +2,7 @@
 
 use sqlx::Row;
 
-use super::{During, Store, StoreError, WriteTransaction, transaction::revision_stored};
+use super::{During, Store, StoreError, WriteTransaction, revision_from, transaction::revision_stored};
 use crate::journal::{RecordKey, Revision};
 
 /// Records that are compared and applied between two looks at the table.
@@ -27,6 +27,15 @@ impl Store {
             .await
             .during("reading whose records these are")?;
         Ok(row.map(|row| row.get::<i64, _>(0).cast_unsigned()))
+    }
+
+    /// The record that was changed last, and when.
+    pub async fn newest_record(&self) -> Result<Option<(RecordKey, Revision)>, StoreError> {
+        let row = sqlx::query("SELECT key, revision FROM records ORDER BY revision DESC LIMIT 1")
+            .fetch_optional(&self.readers)
+            .await
+            .during("looking for the newest record")?;
+        Ok(row.map(|row| (RecordKey::from_stored(row.get(0)), revision_from(row.get(1)))))
     }
 
     /// Begins to take in all records of a journal, beside those that are there.

@@ -82,7 +82,7 @@ impl WriteTransaction {
     }
 
     /// Moves the store to a revision.
-    pub(super) async fn move_to(&mut self, revision: Revision) -> Result<(), StoreError> {
+    pub(crate) async fn move_to(&mut self, revision: Revision) -> Result<(), StoreError> {
         sqlx::query("UPDATE meta SET value = ? WHERE name = 'revision'")
             .bind(revision_stored(revision))
             .execute(&mut *self.transaction)

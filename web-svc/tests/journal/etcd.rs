@@ -1,20 +1,25 @@
 //! The journal of a cluster, on a real etcd.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use serde_json::{Value, json};
+use sqlx::Connection as _;
+use tokio::time::sleep;
 use triton_testkit::{Etcd, EtcdOptions, eventually};
-use web_svc::journal::{Change, Expect, Fenced, JournalError};
+use web_svc::journal::{Change, Expect, Fenced, JournalError, SqliteJournal};
 
 use crate::{
     contract::{Fixture, conformance, key, put, read},
-    process::{DEADLINE, Process},
+    process::{DEADLINE, Process, open},
 };
 
 async fn etcd() -> Fixture {
     let etcd = Etcd::start(1).await;
     let process = Process::join(&etcd.url()).await;
-    let (journal, store) = (process.journal.clone(), process.store.clone());
+    let (journal, store) = (Arc::clone(&process.journal), process.store.clone());
     Fixture { journal, store, keep: Box::new((etcd, process)) }
 }
 
@@ -194,14 +199,14 @@ async fn one_process_leads_and_the_next_one_follows_when_it_leaves() {
     eventually(DEADLINE, || async { second.membership.leader() == Some(first.id.clone()) }).await;
     assert!(second.membership.term().borrow().is_none());
     assert!(second.membership.is_live(&first.id) && first.membership.is_live(&second.id));
-    let fenced = Fenced::new(first.journal.clone(), term.clone());
+    let fenced = Fenced::new(Arc::clone(&first.journal), term.clone());
     put(&fenced, "a", Expect::Absent, json!("in term")).await.unwrap();
     let (first_id, began) = (first.id.clone(), Instant::now());
     first.leave().await;
     second.leads().await;
     assert!(began.elapsed() < Duration::from_secs(5), "a leader that leaves is followed at once");
     // The former leader's change arrives late, through whomever: its term is over.
-    let late = Fenced::new(second.journal.clone(), term);
+    let late = Fenced::new(Arc::clone(&second.journal), term);
     let refused = put(&late, "b", Expect::Absent, json!("late")).await;
     assert!(matches!(refused, Err(JournalError::Deposed)), "{refused:?}");
     assert_eq!(read(&second.store, &key("b")).await, None);
@@ -220,6 +225,50 @@ async fn leader_whose_candidature_is_gone_steps_down_and_stands_again() {
     let mut term = first.membership.term();
     let next = term.wait_for(|term| term.as_ref().is_some_and(|term| *term != void));
     let next = tokio::time::timeout(DEADLINE, next).await.expect("it never stands again").unwrap().clone();
-    let fenced = Fenced::new(first.journal.clone(), next.unwrap());
+    let fenced = Fenced::new(Arc::clone(&first.journal), next.unwrap());
     put(&fenced, "a", Expect::Absent, json!("in the next term")).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_is_ahead_of_an_etcd_restored_from_a_backup_is_loaded_anew() {
+    let etcd = Etcd::start(1).await;
+    let (one, other) = (Process::join(&etcd.url()).await, Process::join(&etcd.url()).await);
+    put(&*one.journal, "a", Expect::Absent, json!(1)).await.unwrap();
+    other.reaches(&one).await;
+    let dir = other.leave().await;
+    // What was committed after the backup: only the local records of one process have it.
+    let store = open(dir.path()).await;
+    let goal = etcd.revision().await + 1_000;
+    let lost = SqliteJournal::new(store.clone());
+    let mut revision = put(&lost, "a", Expect::Anything, json!("lost")).await.unwrap();
+    while revision.get() < goal {
+        revision = put(&lost, "lost", Expect::Anything, json!(revision.get())).await.unwrap();
+    }
+    store.close().await;
+    let back = Process::join_in(&etcd.url(), dir).await;
+    assert_eq!(records(&back).await, records(&one).await);
+    put(&*back.journal, "b", Expect::Absent, json!(1)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_loses_to_another_process_is_told_when_its_own_store_shows_the_winner() {
+    let etcd = Etcd::start(1).await;
+    let (one, other) = (Process::join(&etcd.url()).await, Process::join(&etcd.url()).await);
+    let first = put(&*one.journal, "a", Expect::Absent, json!("first")).await.unwrap();
+    other.reaches(&one).await;
+    // As long as this transaction lasts the loser's store takes nothing in.
+    let database = format!("sqlite://{}", other.dir.path().join("replica.db").display());
+    let mut connection = sqlx::SqliteConnection::connect(&database).await.unwrap();
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut connection).await.unwrap();
+    let winner = put(&*one.journal, "a", Expect::At(first), json!("winner")).await.unwrap();
+    let losing = async {
+        let refused = put(&*other.journal, "a", Expect::At(first), json!("loser")).await;
+        assert!(matches!(refused, Err(JournalError::Conflict { .. })), "{refused:?}");
+        assert_eq!(read(&other.store, &key("a")).await.unwrap().revision, winner);
+    };
+    let waiting = async {
+        sleep(Duration::from_millis(300)).await;
+        sqlx::query("ROLLBACK").execute(&mut connection).await.unwrap();
+    };
+    tokio::join!(losing, waiting);
 }

@@ -3,5 +3,8 @@
 
 mod contract;
 mod etcd;
+mod history;
+mod late;
+mod linearizable;
 mod process;
 mod sqlite;

@@ -29,10 +29,10 @@ impl House {
         Self::start(dir, slots, &["--node-listen", &node]).await
     }
 
-    /// Starts a service whose blobs lie on the given nodes.
-    pub(crate) async fn on(nodes: &[NodeUrl], dir: &Path, slots: u32) -> Self {
+    /// One of the services of a cluster: the nodes and the etcd are shared with others.
+    pub(crate) async fn of_cluster(etcd: &str, nodes: &[NodeUrl], dir: &Path, slots: u32) -> Self {
         let urls: Vec<&str> = nodes.iter().map(NodeUrl::as_str).collect();
-        Self::start(dir, slots, &["--storage", &urls.join(",")]).await
+        Self::start(dir, slots, &["--storage", &urls.join(","), "--metadata", etcd]).await
     }
 
     async fn start(dir: &Path, slots: u32, storage: &[&str]) -> Self {

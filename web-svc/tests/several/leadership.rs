@@ -54,4 +54,13 @@ async fn a_leader_that_hangs_is_followed_and_changes_nothing_when_it_wakes() {
     assert!(fourth.client().info().await.unwrap().blobs > 0);
     let leader_now = client.cluster().await.unwrap().leader;
     eventually(SETTLE_DEADLINE, || async { woken.cluster().await.unwrap().leader == leader_now }).await;
+
+    // Nor does it try when there is something to do for a leader.
+    let quiet = installation.webs[leader].process.log().len();
+    let fifth = begin_migration(&installation, other).await;
+    eventually(SETTLE_DEADLINE, || async { client.rebalance().await.unwrap().phase == RebalancePhase::Stable }).await;
+    let log = installation.webs[leader].process.log();
+    let tried: Vec<_> = log[quiet..].lines().filter(|line| line.contains("does not lead any more")).collect();
+    assert_eq!(tried, Vec::<&str>::new());
+    drop(fifth);
 }

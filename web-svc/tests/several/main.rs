@@ -1,9 +1,16 @@
 //! Several web services and workers on one etcd, as real processes: any request may hit any of them, and any of them may die.
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+#[path = "../tus/clip.rs"]
+mod clip;
+mod edits;
 mod installation;
 mod leadership;
 mod outage;
+#[path = "../tus/client.rs"]
+#[expect(dead_code, reason = "shared with the tests of the protocol, which need more of it")]
+mod tus;
+mod uploads;
 mod work;
 
 use std::time::Duration;

@@ -3,6 +3,7 @@
 
 mod chunkings;
 mod client;
+mod clip;
 mod ending;
 mod integrity;
 mod protocol;
@@ -10,7 +11,9 @@ mod resuming;
 
 use std::time::Duration;
 
-use triton_testkit::{WebService, eventually, media};
+use triton_testkit::{WebService, eventually};
+
+use self::clip::clip;
 
 /// How long the service may take to clean up.
 const SETTLE_DEADLINE: Duration = Duration::from_secs(120);
@@ -18,22 +21,6 @@ const SETTLE_DEADLINE: Duration = Duration::from_secs(120);
 /// A service that does not transcode: what an upload is about ends with the queued video.
 async fn service() -> WebService {
     WebService::start(&["--transcode-slots", "0"]).await
-}
-
-/// A real clip of this length in bytes, with a `free` box behind it that players skip.
-fn clip(len: usize) -> Vec<u8> {
-    let dir = tempfile::tempdir().unwrap();
-    let mut clip = std::fs::read(media::clip(dir.path(), "clip.mp4", 1, "160x90")).unwrap();
-    let free = u32::try_from(len - clip.len()).unwrap();
-    clip.extend(free.to_be_bytes());
-    clip.extend(b"free");
-    let mut filler = 1_u64;
-    clip.resize_with(len, || {
-        // Bytes that differ from place to place, so that a part in the wrong one is noticed.
-        filler = filler.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        u8::try_from(filler >> 56).unwrap()
-    });
-    clip
 }
 
 /// The original, byte for byte.

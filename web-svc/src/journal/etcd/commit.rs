@@ -8,7 +8,7 @@ use super::{
     EtcdError, EtcdJournal,
     members::ATTEMPT_TIMEOUT,
     receipt::Receipt,
-    transaction::{Verdict, transaction, verdict},
+    transaction::{Annulled, Verdict, annulled, annulment, transaction, verdict},
 };
 use crate::journal::{Change, JournalError, Operation, Revision, Term};
 
@@ -79,7 +79,17 @@ impl EtcdJournal {
                     Ok((Some(revision), Ok(revision)))
                 }
                 Verdict::Conflict { key, changed } => {
-                    receipt.settle(as_before);
+                    if is_repeated {
+                        match self.annul(&receipt).await? {
+                            Annulled::At(revision) => receipt.settle(revision),
+                            Annulled::TooLate(revision) => {
+                                receipt.settle(super::transaction::stored(revision));
+                                return Ok((Some(revision), Ok(revision)));
+                            }
+                        }
+                    } else {
+                        receipt.settle(as_before);
+                    }
                     // Of a deletion only the revision of the whole store tells when it happened.
                     Ok((Some(changed.unwrap_or(head)), Err(JournalError::Conflict { key })))
                 }
@@ -93,9 +103,19 @@ impl EtcdJournal {
                     is_repeated = true;
                     continue;
                 }
-                Verdict::Malformed => Err(EtcdError::Forgotten.into()),
+                Verdict::Malformed => Err(EtcdError::Malformed { operation: "committing a change" }.into()),
             };
         }
+    }
+
+    /// Makes sure that no attempt of the receipt's change is committed from now on. One that got no answer may still be on
+    /// its way, and a condition that does not hold now may hold when it arrives.
+    async fn annul(&self, receipt: &Receipt<'_>) -> Result<Annulled, JournalError> {
+        let request = annulment(receipt);
+        let answer = self
+            .members
+            .ask("giving up a change", ATTEMPT_TIMEOUT, |mut client| async move { client.txn(request).await });
+        annulled(&answer.await?, receipt).ok_or_else(|| EtcdError::Forgotten.into())
     }
 
     /// Waits until everything up to the revision has arrived here; tells whether it has.

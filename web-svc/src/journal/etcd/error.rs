@@ -27,6 +27,12 @@ pub enum EtcdError {
         /// How long it was waited for.
         waited: Duration,
     },
+    /// A member's answer lacks what every answer has.
+    #[error("etcd gave no proper answer while {operation}")]
+    Malformed {
+        /// What was being done.
+        operation: &'static str,
+    },
     /// etcd has not answered for a while, so that it was not even tried.
     #[error("etcd does not answer, or has no quorum, since {} s", since.as_secs())]
     Away {
@@ -53,12 +59,6 @@ pub enum EtcdError {
     Reload {
         /// Why.
         reason: String,
-    },
-    /// A key or value is not what this program writes.
-    #[error("etcd holds something under {key} that is no record of ours")]
-    Foreign {
-        /// The key.
-        key: String,
     },
     /// The local database failed.
     #[error(transparent)]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use etcd_client::{Event, EventType, WatchOptions, WatchResponse, WatchStream};
+use etcd_client::{Error, Event, EventType, GetOptions, KeyValue, WatchOptions, WatchResponse, WatchStream};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -80,18 +80,16 @@ impl EtcdJournal {
         let mut stream = self.open_watch(member).await?;
         let mut events: Vec<Event> = Vec::new();
         loop {
-            let message = match timeout(LOOK_EVERY, stream.message()).await {
-                Ok(message) => message.during("following the journal")?,
-                Err(_) => {
-                    self.check_lag(&mut stream).await?;
-                    continue;
-                }
+            // Cancel safe: what is dropped while waiting has taken nothing from the stream.
+            let Ok(message) = timeout(LOOK_EVERY, stream.message()).await else {
+                self.check_lag(&mut stream).await?;
+                continue;
             };
-            let Some(message) = message else {
+            let Some(message) = message.during("following the journal")? else {
                 return Err(EtcdError::WatchEnded { reason: "etcd closed it".to_owned() });
             };
             let is_whole = !message.0.fragment;
-            self.take(message, &mut events)?;
+            self.take(&message, &mut events)?;
             self.apply(&mut events, is_whole).await?;
         }
     }
@@ -109,8 +107,27 @@ impl EtcdJournal {
                 reason: format!("etcd stands at {theirs}, before the {ours} of the local records"),
             });
         }
+        if !self.has_newest_record(member).await? {
+            return Err(EtcdError::Reload { reason: "etcd never had the newest of the local records".to_owned() });
+        }
         self.standing.is_related(found.revision);
         Ok(())
+    }
+
+    /// Whether etcd had our newest record at the revision that we know of it: one that was restored from a backup has gone
+    /// another way since. What etcd has compacted away cannot be asked; then the watch does not go on from there either.
+    async fn has_newest_record(&self, member: &Member) -> Result<bool, EtcdError> {
+        let Some((key, at)) = self.store.newest_record().await? else { return Ok(true) };
+        let options = GetOptions::new().with_keys_only().with_revision(stored(at));
+        let mut client = member.client.clone();
+        let operation = "comparing the newest record";
+        match timeout(ATTEMPT_TIMEOUT, client.get(keys::record(&key), Some(options))).await {
+            Ok(Ok(answer)) => Ok(answer.kvs().first().is_some_and(|kv| revision(kv.mod_revision()) == at)),
+            // 11 is OutOfRange: the revision is compacted.
+            Ok(Err(Error::GRpcStatus(status))) if i32::from(status.code()) == 11 => Ok(true),
+            Ok(Err(error)) => Err(error).during(operation),
+            Err(_) => Err(EtcdError::Timeout { operation, waited: ATTEMPT_TIMEOUT }),
+        }
     }
 
     async fn open_watch(&self, member: &Member) -> Result<WatchStream, EtcdError> {
@@ -130,7 +147,7 @@ impl EtcdJournal {
     }
 
     /// Takes the events of a message; an error where the watch has ended with it.
-    fn take(&self, message: WatchResponse, events: &mut Vec<Event>) -> Result<(), EtcdError> {
+    fn take(&self, message: &WatchResponse, events: &mut Vec<Event>) -> Result<(), EtcdError> {
         if message.compact_revision() > 0 {
             let reason = format!("etcd has dropped everything before revision {}", message.compact_revision());
             return Err(EtcdError::Reload { reason });
@@ -172,30 +189,35 @@ impl EtcdJournal {
                 transaction.apply(seen, std::mem::take(&mut operations)).await?;
             }
             seen = seen.max(at);
-            operations.extend(self.operation(&event)?);
+            operations.extend(self.operation(&event));
         }
         if !operations.is_empty() {
             transaction.apply(seen, operations).await?;
+        } else {
+            // A restart should not ask for what etcd has long dropped.
+            transaction.move_to(seen).await?;
         }
         transaction.commit().await?;
         self.standing.has_seen(seen);
         Ok(())
     }
 
-    /// What the event does to a record; nothing where it is of something else.
-    fn operation(&self, event: &Event) -> Result<Option<Operation>, EtcdError> {
-        let Some(kv) = event.kv() else { return Ok(None) };
-        let foreign = || EtcdError::Foreign { key: String::from_utf8_lossy(kv.key()).into_owned() };
-        let key = kv.key_str().map_err(|_| foreign())?;
+    /// What the event does to a record; nothing where it is of something else, or of nothing that this program writes.
+    fn operation(&self, event: &Event) -> Option<Operation> {
+        let kv = event.kv()?;
+        let Ok(key) = kv.key_str() else { return foreign(kv) };
         let Subject::Record(key) = keys::subject(key) else {
             self.roll.note(event);
-            return Ok(None);
+            return None;
         };
         let effect = match event.event_type() {
-            EventType::Put => Effect::Put(kv.value_str().map_err(|_| foreign())?.to_owned()),
+            EventType::Put => match kv.value_str() {
+                Ok(json) => Effect::Put(json.to_owned()),
+                Err(_) => return foreign(kv),
+            },
             EventType::Delete => Effect::Delete,
         };
-        Ok(Some(Operation { key, expect: Expect::Anything, effect }))
+        Some(Operation { key, expect: Expect::Anything, effect })
     }
 
     /// Something may be missing while nothing arrives: asks, and gives the watch up where that does not help.
@@ -235,6 +257,13 @@ impl EtcdJournal {
         self.standing.answered(head);
         Ok(head)
     }
+}
+
+/// Somebody else writes under our names. It must not keep us from following what is ours.
+pub(super) fn foreign<T>(kv: &KeyValue) -> Option<T> {
+    let key = String::from_utf8_lossy(kv.key());
+    tracing::warn!(%key, "etcd holds something under this key that is no record of ours");
+    None
 }
 
 fn revision_of(event: &Event) -> Revision {

@@ -34,6 +34,11 @@ pub(super) fn process(id: &str) -> String {
     format!("{PROCESSES}{id}")
 }
 
+/// The key of a candidate, which has its lease.
+pub(super) fn candidate(lease: i64) -> String {
+    format!("{ELECTION}/{lease:x}")
+}
+
 /// What one event is about.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Subject<'a> {

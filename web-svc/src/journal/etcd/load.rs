@@ -3,7 +3,9 @@
 use etcd_client::{GetOptions, GetResponse, KeyValue};
 
 use super::{
-    EtcdError, EtcdJournal, keys,
+    EtcdError, EtcdJournal,
+    follow::foreign,
+    keys,
     transaction::{revision, stored},
 };
 use crate::{
@@ -29,7 +31,7 @@ impl EtcdJournal {
                 .header()
                 .ok_or(EtcdError::Timeout { operation: "loading", waited: super::members::ATTEMPT_TIMEOUT })?;
             let at = *snapshot.get_or_insert(revision(header.revision()));
-            let incoming = page.kvs().iter().map(incoming).collect::<Result<Vec<_>, _>>()?;
+            let incoming: Vec<IncomingRecord> = page.kvs().iter().filter_map(incoming).collect();
             records += incoming.len();
             self.store.take_in(&incoming).await?;
             match page.kvs().last() {
@@ -58,12 +60,9 @@ impl EtcdJournal {
     }
 }
 
-fn incoming(kv: &KeyValue) -> Result<IncomingRecord, EtcdError> {
-    let foreign = || EtcdError::Foreign { key: String::from_utf8_lossy(kv.key()).into_owned() };
-    let key = kv.key_str().map_err(|_| foreign())?.strip_prefix(keys::RECORDS).ok_or_else(foreign)?;
-    Ok(IncomingRecord {
-        key: RecordKey::from_stored(key.to_owned()),
-        revision: revision(kv.mod_revision()),
-        json: kv.value_str().map_err(|_| foreign())?.to_owned(),
-    })
+fn incoming(kv: &KeyValue) -> Option<IncomingRecord> {
+    let key = kv.key_str().ok().and_then(|key| key.strip_prefix(keys::RECORDS));
+    let (Some(key), Ok(json)) = (key, kv.value_str()) else { return foreign(kv) };
+    let revision = revision(kv.mod_revision());
+    Some(IncomingRecord { key: RecordKey::from_stored(key.to_owned()), revision, json: json.to_owned() })
 }

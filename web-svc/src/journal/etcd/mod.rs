@@ -23,7 +23,7 @@ mod transaction;
 
 use std::{sync::Arc, time::Duration};
 
-use etcd_client::DeleteOptions;
+use etcd_client::{Compare, CompareOp, DeleteOptions, Txn, TxnOp};
 use futures_util::{FutureExt, future::BoxFuture};
 use tokio::{sync::watch, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -34,7 +34,7 @@ pub use address::{EtcdAddress, EtcdAddressError};
 pub use error::EtcdError;
 
 use self::{members::Members, receipt::Receipts, roll::Roll, session::Part, standing::Standing};
-use super::{Change, Journal, JournalError, Revision};
+use super::{Change, Journal, JournalError, Revision, Term};
 use crate::{membership::Membership, store::Store};
 
 /// How long a start waits for etcd and for what is missing here; and how long where the store knows enough to go on with.
@@ -86,12 +86,8 @@ impl Etcd {
         let journal = Arc::new(EtcdJournal { process, members, store, standing, receipts, roll });
         let (own, term) = (watch::Sender::new(own), watch::Sender::new(None));
         let part = Part { own: own.subscribe(), is_candidate, term: term.clone() };
-        let membership = Membership::among(
-            own,
-            journal.roll.processes.subscribe(),
-            journal.roll.leader.subscribe(),
-            term.subscribe(),
-        );
+        let membership =
+            Membership::among(own, journal.roll.processes.subscribe(), journal.roll.leader.subscribe(), term);
         let (presence, following) = (CancellationToken::new(), CancellationToken::new());
         let tasks = TaskTracker::new();
         let etcd = Self { journal, membership, presence, following, tasks };
@@ -120,7 +116,12 @@ impl Etcd {
         let (journal, stop, term) = (Arc::clone(&self.journal), self.following.clone(), part.term.subscribe());
         self.tasks.spawn(async move { journal.tidy(&term, &stop).await });
         let (journal, stop) = (Arc::clone(&self.journal), self.presence.clone());
-        self.tasks.spawn(async move { journal.attend(part, &stop).await });
+        self.tasks.spawn(async move {
+            journal.attend(part, &stop).await;
+            if let Err(error) = journal.clear_receipts(&journal.receipts.prefix(), None).await {
+                tracing::debug!(%error, "the receipts of this process stay until the leader clears them");
+            }
+        });
     }
 
     /// The journal.
@@ -146,8 +147,17 @@ impl EtcdJournal {
     /// Waits until the store has what etcd had when this was called.
     async fn catch_up(&self, patience: Duration) -> Result<(), EtcdError> {
         let caught_up = async {
+            let mut asked = 0;
             while let Err(error) = self.head().await {
-                tracing::debug!(%error, "waiting for etcd");
+                if asked == 0 {
+                    let cause = follow::chain(&error);
+                    tracing::warn!(
+                        cause,
+                        "etcd does not answer yet: waiting for it for up to {} s",
+                        patience.as_secs()
+                    );
+                }
+                asked += 1;
                 tokio::time::sleep(ASK_EVERY).await;
             }
             // The sender lives as long as this does.
@@ -156,10 +166,16 @@ impl EtcdJournal {
         timeout(patience, caught_up).await.map_err(|_| EtcdError::Away { since: patience })
     }
 
-    async fn clear_receipts(&self, prefix: &str) -> Result<(), EtcdError> {
-        let cleared = self.members.ask("clearing receipts", members::ATTEMPT_TIMEOUT, |mut client| async move {
-            client.delete(prefix, Some(DeleteOptions::new().with_prefix())).await
-        });
+    /// Deletes the receipts under a prefix; those of others only while the term lasts.
+    async fn clear_receipts(&self, prefix: &str, term: Option<&Term>) -> Result<(), EtcdError> {
+        let fence = term
+            .and_then(Term::election_key)
+            .map(|election| Compare::create_revision(&*election.key, CompareOp::Equal, election.create_revision));
+        let delete = TxnOp::delete(prefix, Some(DeleteOptions::new().with_prefix()));
+        let request = Txn::new().when(fence.into_iter().collect::<Vec<_>>()).and_then([delete]);
+        let cleared = self
+            .members
+            .ask("clearing receipts", members::ATTEMPT_TIMEOUT, |mut client| async move { client.txn(request).await });
         cleared.await.map(drop)
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! When an attempt gets no answer, nobody knows whether it was committed. Each attempt therefore writes the change's own
 //! number into a receipt in the same transaction, on the condition that the receipt is as this process left it. A second
-//! attempt finds either the old receipt, and commits, or the change's number, and knows the answer to the first one.
+//! attempt finds either the old receipt, and commits, or the change's number, and knows the answer to the first one. A
+//! second attempt that is refused moves the receipt on, for the first one may still be on its way.
 //! (Sessions of clients, Ongaro's dissertation on Raft, section 6.3.)
 
 use std::sync::{Mutex, PoisonError};

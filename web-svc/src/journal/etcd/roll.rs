@@ -18,14 +18,25 @@ use super::{
 };
 use crate::journal::Revision;
 
-/// The processes that live.
-pub(super) type Processes = Arc<BTreeMap<String, Worker>>;
+/// The processes that live; `None` before the first look.
+pub(super) type Processes = Option<Arc<BTreeMap<String, Worker>>>;
+
+/// Whoever waits to lead, or does. The one whose key is oldest leads.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Candidate {
+    pub(super) create_revision: i64,
+    pub(super) key: String,
+    /// The process.
+    pub(super) process: String,
+}
 
 /// Kept up to date by whoever follows the journal.
 #[derive(Debug)]
 pub(super) struct Roll {
     entries: Mutex<Entries>,
     pub(super) processes: watch::Sender<Processes>,
+    /// The oldest candidate, and its process.
+    pub(super) front: watch::Sender<Option<Candidate>>,
     pub(super) leader: watch::Sender<Option<String>>,
 }
 
@@ -34,8 +45,7 @@ struct Entries {
     /// Events up to here are known.
     as_of: Revision,
     processes: BTreeMap<String, Worker>,
-    /// By the key: since when, and which process.
-    candidates: BTreeMap<String, (i64, String)>,
+    candidates: BTreeMap<String, Candidate>,
 }
 
 /// Where the roll was read.
@@ -48,7 +58,8 @@ impl Roll {
     pub(super) fn new() -> Self {
         Self {
             entries: Mutex::default(),
-            processes: watch::Sender::new(Processes::default()),
+            processes: watch::Sender::new(None),
+            front: watch::Sender::new(None),
             leader: watch::Sender::new(None),
         }
     }
@@ -63,7 +74,7 @@ impl Roll {
             Ok(answer) => answer.during(operation)?,
             Err(_) => return Err(EtcdError::Timeout { operation, waited: ATTEMPT_TIMEOUT }),
         };
-        let header = answer.header().ok_or(EtcdError::Timeout { operation, waited: ATTEMPT_TIMEOUT })?;
+        let header = answer.header().ok_or(EtcdError::Malformed { operation })?;
         let found = Found { cluster: header.cluster_id(), revision: revision(header.revision()) };
         let mut entries = Entries { as_of: found.revision, ..Entries::default() };
         for look in answer.op_responses() {
@@ -98,13 +109,15 @@ impl Roll {
 
     fn tell(&self, entries: &Entries) {
         self.processes.send_if_modified(|known| {
-            let changed = **known != entries.processes;
+            let changed = known.as_deref() != Some(&entries.processes);
             if changed {
-                *known = Arc::new(entries.processes.clone());
+                *known = Some(Arc::new(entries.processes.clone()));
             }
             changed
         });
-        let leader = entries.candidates.values().min().map(|(_, process)| process.clone());
+        let front = entries.candidates.values().min().cloned();
+        let leader = front.as_ref().map(|front| front.process.clone());
+        self.front.send_if_modified(|known| std::mem::replace(known, front.clone()) != front);
         self.leader.send_if_modified(|known| std::mem::replace(known, leader.clone()) != leader);
     }
 }
@@ -118,7 +131,8 @@ impl Entries {
                 Err(error) => tracing::warn!(id, %error, "a process says of itself what is not understood here"),
             },
             Subject::Candidate => {
-                self.candidates.insert(key.to_owned(), (kv.create_revision(), value.to_owned()));
+                let (create_revision, key, process) = (kv.create_revision(), key.to_owned(), value.to_owned());
+                self.candidates.insert(key.clone(), Candidate { create_revision, key, process });
             }
             Subject::Record(_) | Subject::Other => {}
         }

@@ -1,29 +1,32 @@
 //! The presence of this process: a lease, the key that says that it lives, and its candidature.
+//!
+//! The election is the recipe of etcd's own `concurrency` package: every candidate has a key with its lease, and the one
+//! whose key was created first leads. Who comes first is read from the watch, which shows keys in the order of their
+//! creation: whoever sees its own key sees all older ones.
 
 use std::time::Duration;
 
-use etcd_client::{Error as ClientError, PutOptions};
+use etcd_client::{Compare, CompareOp, Error as ClientError, PutOptions, Txn, TxnOp, TxnOpResponse};
 use tokio::{
     sync::watch,
-    time::{Instant, MissedTickBehavior, interval, sleep, timeout},
+    time::{Instant, sleep, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 use triton_api::cluster::Worker;
 
-use super::{EtcdError, EtcdJournal, follow::chain, keys, members::ATTEMPT_TIMEOUT};
+use super::{EtcdError, EtcdJournal, follow::chain, keys, members::ATTEMPT_TIMEOUT, roll::Candidate};
 use crate::journal::Term;
 
 /// How long a process counts as alive after its last sign, in seconds.
 const LEASE_SECONDS: i64 = 10;
 /// How often it gives one.
 const RENEW_EVERY: Duration = Duration::from_millis(2500);
-/// Without a renewal for this long a process takes itself for dead: sooner than etcd does.
+/// Without a sign that was answered for this long a process takes itself for dead: sooner than etcd does, for etcd counts
+/// from when the sign arrived, and this from when it was sent.
 const LEASE_TRUSTED: Duration = Duration::from_millis(8500);
 /// The pause before another session; it doubles while there is none.
 const PAUSE: Duration = Duration::from_millis(250);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
-/// A candidature that waits for longer is begun again: its member may have been cut off from the others.
-const CAMPAIGN_TIMEOUT: Duration = Duration::from_secs(30);
 /// The shortest time between two descriptions of this process.
 const DESCRIBE_EVERY: Duration = Duration::from_secs(1);
 
@@ -39,13 +42,11 @@ pub(super) struct Part {
 
 impl EtcdJournal {
     /// Keeps this process on the roll until `stop`, then takes it off, so that nobody waits for its lease to run out.
-    pub(super) async fn attend(&self, mut part: Part, stop: &CancellationToken) {
+    pub(super) async fn attend(&self, part: Part, stop: &CancellationToken) {
         let mut pause = PAUSE;
         while !stop.is_cancelled() {
             let began = Instant::now();
-            let outcome = self.session(&mut part, stop).await;
-            part.term.send_replace(None);
-            let Err(error) = outcome else { continue };
+            let Err(error) = Box::pin(self.session(&part, stop)).await else { continue };
             let cause = chain(&error);
             if began.elapsed() > LEASE_TRUSTED {
                 pause = PAUSE;
@@ -61,106 +62,132 @@ impl EtcdJournal {
         }
     }
 
-    async fn session(&self, part: &mut Part, stop: &CancellationToken) -> Result<(), EtcdError> {
+    /// One lease from its beginning to its end.
+    async fn session(&self, part: &Part, stop: &CancellationToken) -> Result<(), EtcdError> {
+        let renewed = watch::Sender::new(Instant::now());
         let granted = self
             .members
             .ask_any("granting a lease", |mut client| async move { client.lease_grant(LEASE_SECONDS, None).await });
         let lease = granted.await?.id();
-        self.describe(part, lease).await?;
-        let mut renewals = interval(RENEW_EVERY);
-        renewals.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut renewed_at = Instant::now();
-        let mut described_at = Instant::now();
-        let mut campaign = std::pin::pin!(self.campaign(lease));
-        let mut campaigns = part.is_candidate;
+        // Each branch ends the session; none of them is resumed.
+        let outcome = tokio::select! {
+            () = stop.cancelled() => Ok(()),
+            error = self.renew(lease, &renewed) => Err(error),
+            () = expire(renewed.subscribe()) => Err(EtcdError::LeaseLost),
+            error = self.describe(part, lease) => Err(error),
+            error = self.candidate(part, lease), if part.is_candidate => Err(error),
+        };
+        part.term.send_replace(None);
+        let ended = self.end(lease).await;
+        outcome.and(ended)
+    }
+
+    /// Renews the lease; returns when etcd does not know it any more.
+    async fn renew(&self, lease: i64, renewed: &watch::Sender<Instant>) -> EtcdError {
         loop {
-            let describe_at = described_at + DESCRIBE_EVERY;
-            // Cancel safe: a token, an interval, a pinned future that is polled on, and a watch.
-            tokio::select! {
-                () = stop.cancelled() => {
-                    part.term.send_replace(None);
-                    return self.end(lease).await;
+            sleep(RENEW_EVERY).await;
+            let sent = Instant::now();
+            let answer = self.members.ask_any("renewing a lease", |mut client| async move {
+                match client.lease_keep_alive(lease).await {
+                    Ok(_) => Ok(true),
+                    Err(ClientError::LeaseKeepAliveError(_)) => Ok(false),
+                    Err(error) => Err(error),
                 }
-                _ = renewals.tick() => match self.renew(lease).await {
-                    Ok(()) => renewed_at = Instant::now(),
-                    Err(EtcdError::LeaseLost) => return Err(EtcdError::LeaseLost),
-                    Err(error) => tracing::debug!(%error, "a lease could not be renewed"),
-                },
-                term = &mut campaign, if campaigns => {
-                    campaigns = false;
-                    tracing::info!("this process leads now");
-                    part.term.send_replace(Some(term));
-                }
-                Ok(()) = changed_after(&mut part.own, describe_at) => {
-                    described_at = Instant::now();
-                    self.describe(part, lease).await?;
-                }
-            }
-            if renewed_at.elapsed() > LEASE_TRUSTED {
-                return Err(EtcdError::LeaseLost);
+            });
+            match answer.await {
+                Ok(true) => drop(renewed.send_replace(sent)),
+                Ok(false) => return EtcdError::LeaseLost,
+                Err(error) => tracing::debug!(%error, "a lease could not be renewed"),
             }
         }
     }
 
-    /// Writes what this process says of itself.
-    async fn describe(&self, part: &mut Part, lease: i64) -> Result<(), EtcdError> {
-        let own = part.own.borrow_and_update().clone();
-        let (key, value) = (keys::process(&own.id), serde_json::to_string(&own).unwrap_or_default());
-        let put = self.members.ask_any("describing this process", |mut client| {
+    /// Writes what this process says of itself, whenever that changes; returns only an error that no repetition helps.
+    async fn describe(&self, part: &Part, lease: i64) -> EtcdError {
+        let mut own = part.own.clone();
+        loop {
+            let now = own.borrow_and_update().clone();
+            match self.write_description(&now, lease).await {
+                Ok(()) => {
+                    sleep(DESCRIBE_EVERY).await;
+                    if own.changed().await.is_err() {
+                        // Nobody describes this process any more: what is written stays.
+                        std::future::pending::<()>().await;
+                    }
+                }
+                Err(error) if error.is_transient() => sleep(PAUSE_MAX).await,
+                Err(error) => return error,
+            }
+        }
+    }
+
+    async fn write_description(&self, own: &Worker, lease: i64) -> Result<(), EtcdError> {
+        let operation = "describing this process";
+        let key = keys::process(&own.id);
+        let value = serde_json::to_string(own).map_err(|_| EtcdError::Malformed { operation })?;
+        let put = self.members.ask_any(operation, |mut client| {
             let (key, value) = (key.clone(), value.clone());
             async move { client.put(key, value, Some(PutOptions::new().with_lease(lease))).await }
         });
         put.await.map(drop)
     }
 
-    async fn renew(&self, lease: i64) -> Result<(), EtcdError> {
-        let renewed = self.members.ask_any("renewing a lease", |mut client| async move {
-            match client.lease_keep_alive(lease).await {
-                Ok(_) => Ok(true),
-                Err(ClientError::LeaseKeepAliveError(_)) => Ok(false),
-                Err(error) => Err(error),
+    /// Stands for election, leads when it is this process's turn, and returns when its candidature is gone.
+    async fn candidate(&self, part: &Part, lease: i64) -> EtcdError {
+        let own = loop {
+            match self.stand(lease).await {
+                Ok(own) => break own,
+                Err(error) if error.is_transient() => sleep(PAUSE).await,
+                Err(error) => return error,
             }
-        });
-        if renewed.await? { Ok(()) } else { Err(EtcdError::LeaseLost) }
-    }
-
-    /// Waits until this process leads; for ever where others do.
-    async fn campaign(&self, lease: i64) -> Term {
-        loop {
-            let member = self.members.preferred();
-            let mut client = member.client.election_client();
-            let campaign = client.campaign(keys::ELECTION, self.process.to_string(), lease);
-            match timeout(CAMPAIGN_TIMEOUT, campaign).await {
-                Ok(Ok(won)) => {
-                    if let Some(leader) = won.leader() {
-                        return Term::elected(leader.key().to_vec(), leader.rev());
-                    }
-                }
-                Ok(Err(error)) => {
-                    tracing::debug!(%error, "a candidature broke off");
-                    self.members.leave(&member);
-                    sleep(PAUSE).await;
-                }
-                Err(_) => {}
-            }
+        };
+        let mut front = self.roll.front.subscribe();
+        let is_own = |front: &Option<Candidate>| front.as_ref() == Some(&own);
+        // The senders live as long as the journal does.
+        if front.wait_for(is_own).await.is_ok() {
+            tracing::info!("this process leads now");
+            part.term.send_replace(Some(Term::elected(own.key.clone().into_bytes(), own.create_revision)));
+            front.wait_for(|front| !is_own(front)).await.map(drop).ok();
         }
+        EtcdError::LeaseLost
     }
 
-    /// Gives up the lease, and with it the place on the roll and the leadership, and clears this process's receipts.
+    /// Writes the key of this process's candidature, if an attempt without an answer has not done so already.
+    async fn stand(&self, lease: i64) -> Result<Candidate, EtcdError> {
+        let operation = "standing for election";
+        let (key, process) = (keys::candidate(lease), self.process.to_string());
+        let answer = self.members.ask_any(operation, |mut client| {
+            let is_new = Compare::create_revision(&*key, CompareOp::Equal, 0);
+            let put = TxnOp::put(&*key, &*process, Some(PutOptions::new().with_lease(lease)));
+            let request = Txn::new().when([is_new]).and_then([put]).or_else([TxnOp::get(&*key, None)]);
+            async move { client.txn(request).await }
+        });
+        let answer = answer.await?;
+        let create_revision = match answer.op_responses().first() {
+            Some(TxnOpResponse::Get(found)) => found.kvs().first().map(etcd_client::KeyValue::create_revision),
+            _ => answer.header().map(etcd_client::ResponseHeader::revision),
+        };
+        let create_revision = create_revision.ok_or(EtcdError::Malformed { operation })?;
+        Ok(Candidate { create_revision, key, process })
+    }
+
+    /// Gives up the lease, and with it the place on the roll and the leadership.
     async fn end(&self, lease: i64) -> Result<(), EtcdError> {
         let revoked = self
             .members
             .ask("giving up the lease", ATTEMPT_TIMEOUT, |mut client| async move { client.lease_revoke(lease).await });
-        revoked.await?;
-        self.clear_receipts(&self.receipts.prefix()).await
+        revoked.await.map(drop)
     }
 }
 
-/// Waits for a change, but not before a moment: what changes often is told at intervals.
-async fn changed_after(own: &mut watch::Receiver<Worker>, moment: Instant) -> Result<(), watch::error::RecvError> {
-    own.changed().await?;
-    tokio::time::sleep_until(moment).await;
-    // The change is seen by the look that follows.
-    own.mark_changed();
-    Ok(())
+/// Returns when the lease has not been renewed for too long.
+async fn expire(mut renewed: watch::Receiver<Instant>) {
+    loop {
+        let end = *renewed.borrow_and_update() + LEASE_TRUSTED;
+        // Both are cancel safe: a sleep and a watch.
+        tokio::select! {
+            () = sleep_until(end) => return,
+            changed = renewed.changed() => if changed.is_err() { return },
+        }
+    }
 }

@@ -23,10 +23,8 @@ impl EtcdJournal {
                 () = stop.cancelled() => return,
                 () = sleep(ROUND_EVERY) => {}
             }
-            if term.borrow().is_none() {
-                continue;
-            }
-            match self.clear_old_receipts(before).await {
+            let Some(term) = term.borrow().clone() else { continue };
+            match self.clear_old_receipts(before, &term).await {
                 Ok(head) => before = head,
                 Err(error) => tracing::debug!(%error, "receipts of former processes could not be cleared yet"),
             }
@@ -34,14 +32,14 @@ impl EtcdJournal {
     }
 
     /// Deletes the receipts of processes that are not there and wrote nothing since a revision; returns the present one.
-    async fn clear_old_receipts(&self, since: Revision) -> Result<Revision, EtcdError> {
+    async fn clear_old_receipts(&self, since: Revision, term: &Term) -> Result<Revision, EtcdError> {
         let options = GetOptions::new().with_prefix().with_keys_only().with_limit(RECEIPTS_MAX);
         let found = self.members.ask_any("listing receipts", |mut client| {
             let options = options.clone();
             async move { client.get(keys::RECEIPTS, Some(options)).await }
         });
         let found = found.await?;
-        let present = self.roll.processes.borrow().clone();
+        let Some(present) = self.roll.processes.borrow().clone() else { return Ok(since) };
         let mut writing = BTreeSet::new();
         let mut known = BTreeSet::new();
         for kv in found.kvs() {
@@ -53,7 +51,7 @@ impl EtcdJournal {
             }
         }
         for process in known.difference(&writing) {
-            self.clear_receipts(&format!("{}{process}/", keys::RECEIPTS)).await?;
+            self.clear_receipts(&format!("{}{process}/", keys::RECEIPTS), Some(term)).await?;
         }
         Ok(found.header().map_or(since, |header| revision(header.revision())))
     }

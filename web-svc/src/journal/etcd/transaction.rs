@@ -96,6 +96,32 @@ pub(super) fn verdict(
     Verdict::Malformed
 }
 
+/// What became of a change that was to be given up.
+#[derive(Debug)]
+pub(super) enum Annulled {
+    /// It will never be committed; its receipt stands at this revision.
+    At(i64),
+    /// An attempt of it was committed before.
+    TooLate(Revision),
+}
+
+/// Moves the receipt on, so that no attempt that was made with it is committed any more.
+pub(super) fn annulment(receipt: &Receipt<'_>) -> Txn {
+    let compare = Compare::mod_revision(receipt.key(), CompareOp::Equal, receipt.mod_revision());
+    let (put, look) = (TxnOp::put(receipt.key(), "", None), TxnOp::get(receipt.key(), None));
+    Txn::new().when([compare]).and_then([put]).or_else([look])
+}
+
+/// What the answer to [`annulment`] means; nothing where the receipt is not as this process left it.
+pub(super) fn annulled(response: &TxnResponse, receipt: &Receipt<'_>) -> Option<Annulled> {
+    if response.succeeded() {
+        return response.header().map(|header| Annulled::At(header.revision()));
+    }
+    let Some(TxnOpResponse::Get(found)) = response.op_responses().into_iter().next() else { return None };
+    let found = found.kvs().first().filter(|found| found.value() == receipt.change.to_string().as_bytes())?;
+    Some(Annulled::TooLate(revision(found.mod_revision())))
+}
+
 pub(super) fn revision(stored: i64) -> Revision {
     Revision::new(stored.unsigned_abs())
 }
