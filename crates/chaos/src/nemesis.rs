@@ -38,6 +38,7 @@ pub(crate) async fn haunt<F: Fleet>(
         };
         strike(fleet, stage, step, harm).await?;
     }
+    stage.healed.cancel();
     Ok(())
 }
 
@@ -86,14 +87,12 @@ async fn strike<F: Fleet>(fleet: &mut F, stage: &Stage, step: Step, harm: Harm) 
 /// The time without etcd, in which writes have to be refused.
 async fn outage(stage: &Stage, step: Step) {
     let ledger = &stage.ledger;
-    // What of this no probe has seen is not judged: they end with the play.
-    let (refused, observed) = (ledger.books().writes.refused_without_etcd, !stage.stop.is_cancelled());
+    let refused = ledger.books().writes.refused_without_etcd;
     ledger.etcd_is_away(true);
     // Not cut short by the end of the play.
     tokio::time::sleep(step.hold).await;
     ledger.etcd_is_away(false);
-    let observed = observed && !stage.stop.is_cancelled();
-    if observed && ledger.books().writes.refused_without_etcd == refused {
+    if ledger.books().writes.refused_without_etcd == refused {
         ledger.breach(Breach::DishonestOutage, &format!("no write was refused in {:?}", step.hold));
     }
 }
@@ -107,10 +106,6 @@ async fn writes_resume(stage: &Stage, kind: Kind, harm: Harm, moment: Instant) -
             let at = stage.ledger.at().saturating_sub(writes_after);
             stage.ledger.books().outages.push(Outage { at, kind, harm, writes_after });
             return Some(writes_after);
-        }
-        if stage.stop.is_cancelled() && kind == Kind::EtcdLeaderKilled {
-            // The probes have ended with the play.
-            return None;
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }

@@ -16,11 +16,11 @@ const EVERY: Duration = Duration::from_millis(200);
 /// Writes on their way at once to one web service: one that hangs must not hide that others go through.
 const AT_ONCE_MAX: usize = 8;
 
-/// Writes until the end.
+/// Writes until all is healed.
 pub(crate) async fn probe(stage: Stage, video: VideoId, web: usize) {
     let mut writes = JoinSet::new();
     let mut number = 0_u64;
-    while stage.rest(EVERY).await {
+    while stage.healed.run_until_cancelled(tokio::time::sleep(EVERY)).await.is_some() {
         while writes.try_join_next().is_some() {}
         if writes.len() < AT_ONCE_MAX {
             number += 1;

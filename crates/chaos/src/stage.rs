@@ -19,6 +19,8 @@ pub(crate) struct Stage {
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) http: reqwest::Client,
     pub(crate) stop: CancellationToken,
+    /// All is healed. The probes go on until then, for the last disturbance is judged by them, too.
+    pub(crate) healed: CancellationToken,
     caller: Caller,
 }
 
@@ -32,7 +34,7 @@ impl Stage {
             .context("cannot make an HTTP client")?;
         let caller = Caller::untraced(site.secret.clone())?;
         let ledger = Arc::new(Ledger::new(site.webs.len()));
-        Ok(Self { site, ledger, http, stop: CancellationToken::new(), caller })
+        Ok(Self { site, ledger, http, stop: CancellationToken::new(), healed: CancellationToken::new(), caller })
     }
 
     /// Rests, and says whether to go on.
