@@ -196,7 +196,12 @@ mod tests {
     const PART: usize = 8 << 20;
 
     /// A ring of one node that has other bytes at the place of this part, so that exactly that part is not written.
-    async fn ring_without(id: VideoId, part: u64, dir: &std::path::Path, stop: &CancellationToken) -> Ring {
+    async fn ring_without(
+        id: VideoId,
+        part: u64,
+        dir: &std::path::Path,
+        stop: &CancellationToken,
+    ) -> (Ring, storage_svc::Running) {
         let config = storage_svc::Config::new(dir, "127.0.0.1:0".parse().unwrap());
         let node = storage_svc::serve(config, stop.clone()).await.unwrap();
         let url: triton_api::NodeUrl = format!("http://{}", node.address()).parse().unwrap();
@@ -209,14 +214,14 @@ mod tests {
         let key = VideoRecord::original_part(id, part);
         client.put(&key, BlobHash::of(&other), other, layout.write_epoch()).await.unwrap();
         let (_, layout) = watch::channel(Arc::new(layout));
-        Ring::new(caller, layout, RingLimits::default(), TaskTracker::new(), stop.clone())
+        (Ring::new(caller, layout, RingLimits::default(), TaskTracker::new(), stop.clone()), node)
     }
 
     #[tokio::test]
     async fn parts_behind_one_that_was_not_written_do_not_count() {
         let (dir, stop, id) = (tempfile::tempdir().unwrap(), CancellationToken::new(), VideoId::generate());
         let _stop_at_the_end = stop.clone().drop_guard();
-        let ring = ring_without(id, 1, dir.path(), &stop).await;
+        let (ring, _node) = ring_without(id, 1, dir.path(), &stop).await;
         let mut receiver = Receiver::resume(ring.clone(), id, u64::MAX, 0, &[], false);
         // The first is durable; the second, which will fail, and the third are on their way together.
         receiver.push(vec![0; PART].into()).await.unwrap();

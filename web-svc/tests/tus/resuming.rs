@@ -94,7 +94,7 @@ async fn an_upload_goes_on_at_another_web_service_and_a_zombie_at_the_first_lose
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn other_bytes_for_a_stored_part_are_a_conflict_and_not_a_failure() {
-    let (web, content) = (service().await, clip(2 * PART));
+    let (web, content) = (service().await, clip(3 * PART));
     let tus = Tus::new(&web);
     let path = tus.create(content.len(), &[]).await;
     let key = format!("v/{}/0/original-000000", id_of(&path)).parse().unwrap();
@@ -104,7 +104,7 @@ async fn other_bytes_for_a_stored_part_are_a_conflict_and_not_a_failure() {
     let answer = tus.patch(&path, 0, &content).await;
     assert_eq!(answer.status, 409, "{answer:?}");
     assert!(answer.problem.unwrap()["detail"].as_str().unwrap().contains("Other bytes"));
-    // The part behind it may well have been written, but does not count.
+    // The parts behind it may well have been written, but do not count.
     assert_eq!(tus.head(&path).await.offset(), 0);
 }
 
