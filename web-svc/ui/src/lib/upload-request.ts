@@ -39,7 +39,7 @@ export function uploadVideo(file: File, title: string, onSent: (bytes: number) =
       },
       onShouldRetry: (error) => !isCancelled && isWorthRetrying(error.originalResponse?.getStatus() ?? 0),
       onProgress: (bytesSent) => onSent(Math.min(file.size, bytesSent)),
-      onSuccess: () => void getVideo(idOf(upload.url)).then(resolve, reject),
+      onSuccess: () => void getVideo(idOf(upload.url)).then(({ video }) => resolve(video), reject),
       onError: (error) => reject(isCancelled ? cancelled() : refusalOf(error)),
     });
     const end = (): void => {
