@@ -140,6 +140,7 @@ struct Web {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Mark {
     web: usize,
+    harmed: bool,
     times: u64,
 }
 
@@ -173,12 +174,13 @@ impl Ledger {
 
     /// A mark to be shown to [`Self::excuses`] when the request has failed.
     pub(crate) fn mark(&self, web: usize) -> Mark {
-        Mark { web, times: self.books().webs.get(web).map_or(0, |web| web.times) }
+        let (harmed, times) = self.books().webs.get(web).map_or((false, 0), |web| (web.harmed, web.times));
+        Mark { web, harmed, times }
     }
 
-    /// Whether the web service was harmed at some time since the mark.
+    /// Whether the web service was harmed at the mark or at some time since.
     pub(crate) fn excuses(&self, mark: Mark) -> bool {
-        self.books().webs.get(mark.web).is_some_and(|web| web.harmed || web.times != mark.times)
+        mark.harmed || self.books().webs.get(mark.web).is_some_and(|web| web.harmed || web.times != mark.times)
     }
 
     pub(crate) fn harms_web(&self, number: usize, harmed: bool) {
@@ -248,5 +250,22 @@ impl Books {
     /// How long writes were away after disturbances of a kind.
     pub(crate) fn outages_of(&self, kind: Kind) -> Vec<Duration> {
         self.outages.iter().filter(|outage| outage.kind == kind).map(|outage| outage.writes_after).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_excused_by_harm_that_touches_it_at_either_end_and_by_no_other() {
+        let ledger = Ledger::new(2);
+        let before = ledger.mark(0);
+        assert!(!ledger.excuses(before));
+        ledger.harms_web(0, true);
+        let within = ledger.mark(0);
+        ledger.harms_web(0, false);
+        assert!(ledger.excuses(before) && ledger.excuses(within));
+        assert!(!ledger.excuses(ledger.mark(0)) && !ledger.excuses(ledger.mark(1)));
     }
 }
