@@ -155,7 +155,8 @@ impl Proxy {
 }
 
 async fn serve(state: Arc<State>, client: TcpStream) {
-    let Some(socket) = client.peer_addr().ok().and_then(Socket::at) else { return };
+    let (Ok(theirs), Ok(ours)) = (client.peer_addr(), client.local_addr()) else { return };
+    let Some(socket) = Socket::between(theirs, ours) else { return };
     let upstream = *state.upstream.borrow();
     let Ok(server) = TcpStream::connect(upstream).await else { return };
     let (client_read, client_write) = client.into_split();
