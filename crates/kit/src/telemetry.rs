@@ -84,7 +84,14 @@ where
     S: tracing::Subscriber + for<'a> tracing_subscriber::registry::LookupSpan<'a>,
 {
     let provider = SdkTracerProvider::builder().build();
-    tracing_opentelemetry::layer().with_tracer(provider.tracer("tritontube"))
+    // Nothing is exported, so that there is nobody to read what these would record with each step of a request.
+    tracing_opentelemetry::layer()
+        .with_context_activation(false)
+        .with_location(false)
+        .with_target(false)
+        .with_threads(false)
+        .with_tracked_inactivity(false)
+        .with_tracer(provider.tracer("tritontube"))
 }
 
 /// Adds the id of the current request, or a new one, and the trace context of the current span to a request that goes out.

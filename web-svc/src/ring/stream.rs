@@ -1,17 +1,24 @@
 //! The bytes of a read: watched for silence, resumed elsewhere, checked at the end.
 
-use std::{ops::Range, sync::Arc, sync::atomic::Ordering, time::Duration};
+use std::{
+    collections::BTreeSet,
+    ops::Range,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream, stream::BoxStream};
 use tokio::time::timeout;
 use triton_api::{
-    BlobHash, BlobKey,
+    BlobHash, BlobKey, ProblemType,
     client::{BlobRead, ClientError},
 };
+use triton_placement::partition_of;
 
 use super::{
     Ring,
+    degraded::DegradedPartition,
     error::RingError,
     peer::{Flight, Peer},
     race::Found,
@@ -98,6 +105,7 @@ impl Reader {
                 metrics::counter!("triton_ring_corrupt_reads_total").increment(1);
                 tracing::error!(node.id = %self.source.peer.node, blob.key = %self.key, "blob does not have its hash");
                 self.source.peer.failed("the bytes do not have the blob's hash", Duration::ZERO);
+                self.ring.suspect(&self.key, &self.source.peer);
                 return Err(RingError::Corrupt { key: self.key.clone() });
             }
         }
@@ -121,7 +129,31 @@ impl Reader {
         self.ring.shared.counters.resumes.fetch_add(1, Ordering::Relaxed);
         metrics::counter!("triton_ring_resumes_total").increment(1);
         tracing::debug!(node.id = %node, blob.key = %self.key, offset = self.rest.start, why, "resumes elsewhere");
+        self.ring.suspect(&self.key, &self.source.peer);
         self.source = self.ring.find(&self.key, Some(self.rest.clone()), Some(self.hash), Some(node)).await?.into();
         Ok(())
+    }
+}
+
+impl Ring {
+    /// Asks a node in the background whether it still has a copy after an answer broke off: it puts a damaged one aside, and
+    /// only then a repair can begin.
+    fn suspect(&self, key: &BlobKey, peer: &Arc<Peer>) {
+        let Ok(permit) = Arc::clone(&self.shared.measured).try_acquire_owned() else { return };
+        let (ring, key, peer) = (self.clone(), key.clone(), Arc::clone(peer));
+        self.shared.tasks.spawn(async move {
+            let answer = timeout(ring.shared.limits.patience_max, peer.client.head(&key)).await;
+            let lacks = match &answer {
+                Ok(Ok(None)) => true,
+                Ok(Err(error)) => error.problem_type() == Some(ProblemType::Corrupt),
+                // Gone or silent: that is known of it by now, and says nothing about the copy.
+                Ok(Ok(Some(_))) | Err(_) => false,
+            };
+            if lacks {
+                let missing = BTreeSet::from([peer.node]);
+                ring.shared.degraded.mark(DegradedPartition::missing(partition_of(&key), missing));
+            }
+            drop(permit);
+        });
     }
 }
