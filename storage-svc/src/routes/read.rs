@@ -16,7 +16,7 @@ use http::{
 use triton_api::{
     BlobHash, BlobKey, ProblemType,
     range::{self, RangeRequest},
-    storage::route,
+    storage::{BLOCK_SUMS_HEADER, route},
 };
 use triton_kit::ApiError;
 
@@ -122,9 +122,13 @@ fn content(blob: Arc<OpenBlob>, part: Range<u64>, is_partial: bool, first: Bytes
     let status = if is_partial { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
     let length = [(CONTENT_LENGTH, HeaderValue::from(part.end - part.start)), (CONTENT_TYPE, OCTETS)];
     let range = is_partial.then(|| [(CONTENT_RANGE, range::content_range(&part, len_bytes))]);
+    let sums = (!is_partial).then(|| HeaderValue::try_from(format!("{:08x}", blob.block_sums())));
     let rest = part.start + first.len() as u64..part.end;
     let body = if rest.is_empty() { Body::from(first) } else { Body::from_stream(chunks(blob, first, rest)) };
     let mut response = (status, steady(hash), length, body).into_response();
+    if let Some(Ok(sums)) = sums {
+        response.headers_mut().insert(BLOCK_SUMS_HEADER, sums);
+    }
     if let Some([(name, value)]) = range
         && let Ok(value) = HeaderValue::try_from(value)
     {

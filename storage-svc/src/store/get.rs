@@ -3,7 +3,7 @@
 use std::{fs::File, ops::Range, path::PathBuf};
 
 use bytes::Bytes;
-use triton_api::{BlobKey, PartitionId};
+use triton_api::{BlobKey, PartitionId, sums::BlockSums};
 
 use super::{
     Store, StoreError,
@@ -115,6 +115,11 @@ impl OpenBlob {
     /// Hash, length and age.
     pub(crate) fn description(&self) -> &Description {
         &self.footer.description
+    }
+
+    /// The sum of the sums of all blocks, for a reader to check the way to him.
+    pub(crate) fn block_sums(&self) -> u32 {
+        BlockSums::of(&self.footer.sums)
     }
 
     /// Reads a part of the payload and verifies every block that it touches. A damaged copy is put aside.

@@ -141,7 +141,7 @@ impl Shelf {
     }
 
     async fn read(&self, ring: &Ring, key: &BlobKey) -> Result<HotBlob, NotLoaded> {
-        let mut read = ring.open(key, None).await.map_err(NotLoaded::Failed)?;
+        let mut read = ring.open_to_keep(key).await.map_err(NotLoaded::Failed)?;
         let len_bytes = usize::try_from(read.total_bytes).map_err(|_| NotLoaded::Unkept)?;
         if read.total_bytes > self.blob_bytes_max {
             return Err(NotLoaded::Unkept);

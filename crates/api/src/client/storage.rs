@@ -12,8 +12,8 @@ use crate::{
     BlobHash, BlobKey, Epoch, NodeUrl, Page, PartitionId,
     layout::LayoutRecord,
     storage::{
-        BlobReceipt, EPOCH_HEADER, HASH_HEADER, InventoryEntry, NodeInfo, PartitionDigest, PullReport, PullRequest,
-        ReleaseReport, ReleaseRequest, route,
+        BLOCK_SUMS_HEADER, BlobReceipt, EPOCH_HEADER, HASH_HEADER, InventoryEntry, NodeInfo, PartitionDigest,
+        PullReport, PullRequest, ReleaseReport, ReleaseRequest, route,
     },
 };
 
@@ -40,6 +40,8 @@ pub struct BlobRead {
     pub total_bytes: u64,
     /// The number of bytes that this answer carries.
     pub len_bytes: u64,
+    /// The sum of the block sums, where the answer carries the whole blob and the node told it.
+    pub block_sums: Option<u32>,
     url: String,
     body: LaneBody,
 }
@@ -97,7 +99,9 @@ impl NodeClient {
             Some(range) => range.rsplit('/').next().and_then(|total| total.parse().ok()).ok_or_else(unexpected)?,
             None => len_bytes,
         };
-        Ok(BlobRead { hash, total_bytes, len_bytes, url, body })
+        let block_sums = head.headers.get(BLOCK_SUMS_HEADER).and_then(|value| value.to_str().ok());
+        let block_sums = block_sums.and_then(|sums| u32::from_str_radix(sums, 16).ok());
+        Ok(BlobRead { hash, total_bytes, len_bytes, block_sums, url, body })
     }
 
     /// The hash and length of a blob, or `None` where the node says that it has none.
