@@ -3,6 +3,7 @@
 mod get;
 mod population;
 mod range;
+mod web;
 
 use crate::{harness::Bench, report::Outcome};
 
@@ -18,5 +19,9 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "get-1m", what: "GET of 1 MiB from a node, 16 connections", run: get::one_mib },
     Case { name: "get-200k", what: "GET of 200 KiB from a node, 64 connections", run: get::two_hundred_kib },
     Case { name: "range", what: "64 KiB ranges of 1 MiB blobs", run: range::ranges },
+    Case { name: "web-hot-1m", what: "hot segments of 1 MiB, 16 connections", run: web::hot_one_mib },
+    Case { name: "web-hot-200k", what: "hot segments of 200 KiB, 64 connections", run: web::hot_two_hundred_kib },
+    Case { name: "relay-1m", what: "relayed segments of 1 MiB, 16 connections", run: web::relay_one_mib },
+    Case { name: "relay-200k", what: "relayed segments of 200 KiB, 64 connections", run: web::relay_two_hundred_kib },
     Case { name: "population", what: "reads and restart with a million blobs", run: population::million },
 ];
