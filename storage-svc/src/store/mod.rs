@@ -10,6 +10,7 @@ mod inventory;
 mod layout_book;
 mod ledger;
 mod name;
+mod offline;
 mod put;
 mod quarantine;
 mod remove;
@@ -35,6 +36,7 @@ pub use error::{OpenError, StoreError};
 pub(crate) use get::OpenBlob;
 pub(crate) use inventory::PAGE_ENTRIES_MAX;
 pub(crate) use layout_book::LearnError;
+pub use offline::blob_file;
 pub(crate) use put::{Claim, Staged, Stored};
 
 use dir::DataDir;
