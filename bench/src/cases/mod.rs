@@ -2,6 +2,7 @@
 
 mod get;
 mod population;
+mod put;
 mod range;
 
 use crate::{harness::Bench, report::Outcome};
@@ -19,4 +20,8 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "get-200k", what: "GET of 200 KiB from a node, 64 connections", run: get::two_hundred_kib },
     Case { name: "range", what: "64 KiB ranges of 1 MiB blobs", run: range::ranges },
     Case { name: "population", what: "reads and restart with a million blobs", run: population::million },
+    Case { name: "put-1m", what: "durable PUT of 1 MiB to a node", run: put::one_mib },
+    Case { name: "put-200k", what: "durable PUT of 200 KiB to a node, 16 writers", run: put::two_hundred_kib },
+    Case { name: "put-r3", what: "durable PUT of 1 MiB through the ring to three nodes", run: put::three_replicas },
+    Case { name: "put-memory", what: "memory of a node under 16 PUTs of 64 MiB", run: put::memory },
 ];
