@@ -82,6 +82,7 @@ fn fill(dir: &Path, numbers: impl Iterator<Item = u32>) -> anyhow::Result<()> {
         let key: BlobKey = format!("{PREFIX}{number:07}").parse()?;
         let (path, file) = storage_svc::blob_file(&key, &content(u64::from(number) + 1, PAYLOAD_BYTES));
         let path = dir.join(path);
+        fs::create_dir_all(path.parent().unwrap_or(dir))?;
         fs::write(&path, file).with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(())
