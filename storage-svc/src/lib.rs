@@ -14,6 +14,7 @@ mod release;
 mod routes;
 mod serve;
 mod store;
+mod upkeep;
 
 pub use config::{Args, Config};
 pub use routes::openapi;

@@ -77,6 +77,9 @@ pub struct NodeInfo {
     pub quarantined: u64,
     /// Whether writes are taken.
     pub disk: DiskState,
+    /// The blobs are still being counted after a start: `blobs` and `used_bytes` are too low until this is false.
+    #[serde(default)]
+    pub counting: bool,
 }
 
 /// What a node has of one partition.
@@ -90,7 +93,8 @@ pub struct PartitionDigest {
     pub bytes: u64,
     /// Number of tombstones.
     pub tombstones: u64,
-    /// BLAKE3 over the sorted keys with their hashes and tombstones: equal digests mean equal content.
+    /// The sum of the BLAKE3 hashes of all entries, keys with content hashes and tombstones: equal digests mean equal
+    /// content.
     pub digest: BlobHash,
 }
 

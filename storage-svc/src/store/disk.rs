@@ -13,6 +13,7 @@ use std::{
 
 use bytes::Bytes;
 use rustix::fs::{CWD, FlockOperation, RenameFlags};
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use triton_api::storage::DiskState;
 
@@ -58,6 +59,21 @@ pub(crate) struct FileIdentity {
 pub(crate) struct FileFacts {
     pub(crate) identity: FileIdentity,
     pub(crate) len_bytes: u64,
+}
+
+/// When and as what something was last changed: a directory whose stamp is the same has the same names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Stamp {
+    inode: u64,
+    seconds: i64,
+    nanoseconds: i64,
+}
+
+impl Stamp {
+    /// The time, in nanoseconds since the epoch.
+    pub(crate) fn nanosecond(self) -> i128 {
+        i128::from(self.seconds) * 1_000_000_000 + i128::from(self.nanoseconds)
+    }
 }
 
 /// A data directory's file system.
@@ -200,6 +216,15 @@ impl Disk {
     pub(crate) fn facts_at(&self, path: &Path) -> Result<Option<FileFacts>, DiskError> {
         match fs::symlink_metadata(self.root.join(path)) {
             Ok(meta) => Ok(Some(facts_of(&meta))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(self.error("stat", path, error)),
+        }
+    }
+
+    /// The stamp of what has this name; `None` where nothing has. By the change time, which no program can set.
+    pub(crate) fn stamp_at(&self, path: &Path) -> Result<Option<Stamp>, DiskError> {
+        match fs::symlink_metadata(self.root.join(path)) {
+            Ok(meta) => Ok(Some(Stamp { inode: meta.ino(), seconds: meta.ctime(), nanoseconds: meta.ctime_nsec() })),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(self.error("stat", path, error)),
         }

@@ -12,13 +12,15 @@ mod name;
 mod put;
 mod quarantine;
 mod remove;
+mod stock;
+mod sum;
 #[cfg(test)]
 mod tests;
 
 use std::{
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -39,9 +41,6 @@ use dir::DataDir;
 use layout_book::LayoutBook;
 use ledger::Ledger;
 
-/// How many threads count the blobs at the start.
-const STOCK_THREADS: u16 = 8;
-
 /// A blob store; clones are the same store. Its directory stays locked until the last clone is gone.
 #[derive(Debug, Clone)]
 pub(crate) struct Store(Arc<Inner>);
@@ -52,6 +51,8 @@ pub(crate) struct Inner {
     disk: Arc<disk::Disk>,
     layout: LayoutBook,
     ledger: Ledger,
+    /// Taken by who reads a partition to sum it up.
+    summing: Mutex<()>,
     quarantined: AtomicU64,
     temporaries: AtomicU64,
 }
@@ -65,8 +66,8 @@ impl std::ops::Deref for Store {
 }
 
 impl Store {
-    /// Opens the data directory at `root`, or makes it; counts what is there. Keeps `reserve_bytes` of the disk free, by
-    /// default 1% of it, at most 1 GiB.
+    /// Opens the data directory at `root`, or makes it, in a time that does not grow with the blobs there: see
+    /// [`Self::count_for`]. Keeps `reserve_bytes` of the disk free, by default 1% of it, at most 1 GiB.
     pub(crate) fn open(root: &Path, reserve_bytes: Option<u64>) -> Result<Self, OpenError> {
         let dir = DataDir::open(root, reserve_bytes)?;
         let layout = LayoutBook::open(&dir.disk)?;
@@ -76,27 +77,12 @@ impl Store {
             dir,
             layout,
             ledger: Ledger::new(),
+            summing: Mutex::default(),
             quarantined: AtomicU64::new(quarantined),
             temporaries: AtomicU64::new(0),
         }));
-        store.take_all_stock()?;
+        store.recall().map_err(OpenError::Stock)?;
         Ok(store)
-    }
-
-    fn take_all_stock(&self) -> Result<(), OpenError> {
-        let stock = |thread: u16| {
-            (thread..PARTITIONS)
-                .step_by(usize::from(STOCK_THREADS))
-                .try_for_each(|partition| self.take_stock(PartitionId::new(partition)))
-        };
-        let taken: Result<Vec<()>, StoreError> = std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..STOCK_THREADS).map(|thread| scope.spawn(move || stock(thread))).collect();
-            threads
-                .into_iter()
-                .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-                .collect()
-        });
-        taken.map(drop).map_err(OpenError::Stock)
     }
 
     /// The node's identity.
@@ -121,7 +107,7 @@ impl Store {
 
     /// The node about itself.
     pub(crate) fn info(&self) -> Result<NodeInfo, StoreError> {
-        let (space, total) = (self.disk.space()?, self.ledger.total());
+        let (space, (total, uncounted)) = (self.disk.space()?, self.ledger.total());
         Ok(NodeInfo {
             id: self.id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -132,6 +118,7 @@ impl Store {
             blobs: total.blobs,
             quarantined: self.quarantined.load(Ordering::Relaxed),
             disk: self.disk.state()?,
+            counting: uncounted > 0,
         })
     }
 

@@ -69,20 +69,21 @@ impl Store {
         let _admitted = self.layout.admit(epoch)?;
         let mut ledger = self.ledger.lock(partition);
         if self.disk.publish(&temporary.path, &dir::key_path(TOMBSTONES, partition, &tombstone.key))? {
-            ledger.tombstone_found();
+            ledger.tombstone_found(&tombstone.key);
             temporary.keep();
         }
         Ok(())
     }
 
     /// Unlinks a blob's file; answers its payload's length, or `None` where there was none.
-    fn unlink_blob(&self, partition: PartitionId, key: &BlobKey) -> Result<Option<u64>, DiskError> {
+    fn unlink_blob(&self, partition: PartitionId, key: &BlobKey) -> Result<Option<u64>, StoreError> {
         let path = dir::key_path(BLOBS, partition, key);
         let mut ledger = self.ledger.lock(partition);
         let Some(facts) = self.disk.facts_at(&path)? else { return Ok(None) };
+        let hash = self.description_at(&path)?.filter(|found| found.key == *key).map(|found| found.hash);
         self.disk.unlink(&path)?;
         let len_bytes = format::payload_bytes_of(facts.len_bytes).unwrap_or(0);
-        ledger.blob_gone(len_bytes);
+        ledger.blob_gone(hash.map(|hash| (key, hash)), len_bytes);
         Ok(Some(len_bytes))
     }
 
@@ -98,13 +99,13 @@ impl Store {
         if !allowed(admission.record()) {
             return Ok(None);
         }
-        Ok(self.unlink_blob(triton_placement::partition_of(key), key)?)
+        self.unlink_blob(triton_placement::partition_of(key), key)
     }
 
     /// Makes the unlinks of a release durable; answers how many blobs are left.
     pub(crate) fn settle_release(&self, partition: PartitionId) -> Result<u64, StoreError> {
         self.disk.sync_dir(&dir::partition_path(BLOBS, partition))?;
-        Ok(self.ledger.lock(partition).tally().blobs)
+        Ok(self.take_stock(partition)?.blobs)
     }
 
     /// Removes the tombstones that `outdated` picks; answers how many.
@@ -117,12 +118,13 @@ impl Store {
         let mut dropped = 0;
         for name in self.disk.list(&folder)? {
             let path = folder.join(name);
-            if self.read_tombstone(&path)?.is_some_and(|tombstone| outdated(tombstone.deleted_at)) {
-                let mut ledger = self.ledger.lock(partition);
-                if self.disk.unlink(&path)? {
-                    ledger.tombstone_gone();
-                    dropped += 1;
-                }
+            let Some(tombstone) = self.read_tombstone(&path)?.filter(|found| outdated(found.deleted_at)) else {
+                continue;
+            };
+            let mut ledger = self.ledger.lock(partition);
+            if self.disk.unlink(&path)? {
+                ledger.tombstone_gone(&tombstone.key);
+                dropped += 1;
             }
         }
         Ok(dropped)
@@ -132,7 +134,7 @@ impl Store {
     pub(crate) fn sweep_tombstones(&self, now: Timestamp) -> Result<u64, StoreError> {
         let mut dropped = 0;
         for partition in (0..PARTITIONS).map(PartitionId::new) {
-            if self.ledger.lock(partition).tally().tombstones > 0 {
+            if self.ledger.lock(partition).tally().is_none_or(|tally| tally.tombstones > 0) {
                 dropped +=
                     self.drop_tombstones(partition, |deleted_at| now.duration_since(deleted_at) > TOMBSTONE_TTL)?;
             }
