@@ -84,11 +84,12 @@ pub async fn serve(config: Config, stop: CancellationToken) -> Result<Running, S
     let store = blocking::run(move || open(&dir, reserve_bytes)).await?;
     let caller = Caller::new(config.secret.clone(), telemetry::outgoing)?;
     let id = store.id();
-    let router =
-        routes::router(Node::new(store.clone(), caller, Pace::new(config.pull_bytes_per_second)), config.secret);
+    let node = Node::new(store.clone(), caller, Pace::new(config.pull_bytes_per_second));
+    let router = routes::router(node.clone(), config.secret);
+    let duties = upkeep::Duties { node, scrub_bytes_per_second: config.scrub_bytes_per_second };
     let task = tokio::spawn(async move {
         let serving = triton_kit::serve::serve(listener, router, stop.clone(), config.drain_timeout);
-        let (drained, ()) = tokio::join!(serving, upkeep::run(&store, stop));
+        let (drained, ()) = tokio::join!(serving, duties.run(stop));
         upkeep::remember(store, None).await;
         drained
     });

@@ -1,6 +1,6 @@
 //! What a node does on its own while it runs, and what it leaves behind when it stops.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use tokio::time::{Instant, interval_at};
@@ -8,11 +8,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     blocking,
+    node::Node,
+    reconcile,
+    scrub::Scrubber,
     store::{Store, StoreError},
 };
 
-/// How often outdated tombstones are looked for.
-const SWEEP_EVERY: Duration = Duration::from_secs(600);
 /// How often the gauges of the store are brought up to date.
 const GAUGES_EVERY: Duration = Duration::from_secs(10);
 /// How often the ledger is written: after a crash, what changed since is counted again.
@@ -22,9 +23,21 @@ const COUNT_TURN: Duration = Duration::from_secs(1);
 /// The pause after a count that the disk did not let through.
 const COUNT_PAUSE: Duration = Duration::from_secs(60);
 
-/// Works until `stop`.
-pub(crate) async fn run(store: &Store, stop: CancellationToken) {
-    tokio::join!(count(store, &stop), tend(store, &stop));
+/// What there is to do.
+pub(crate) struct Duties {
+    pub(crate) node: Node,
+    pub(crate) scrub_bytes_per_second: Option<u64>,
+}
+
+impl Duties {
+    /// Works until `stop`.
+    pub(crate) async fn run(self, stop: CancellationToken) {
+        let (store, foreground) = (self.node.store.clone(), Arc::clone(&self.node.foreground));
+        let bytes_per_second = self.scrub_bytes_per_second;
+        let scrubber = Scrubber { store: store.clone(), foreground, bytes_per_second, stop: stop.clone() };
+        let reconcile = reconcile::run(self.node, stop.clone());
+        tokio::join!(count(&store, &stop), tend(&store, &stop), scrubber.run(), reconcile);
+    }
 }
 
 /// Counts what was not counted at the start; the node works meanwhile.
@@ -47,16 +60,22 @@ async fn count(store: &Store, stop: &CancellationToken) {
 }
 
 async fn tend(store: &Store, stop: &CancellationToken) {
-    let mut sweep = interval_at(Instant::now(), SWEEP_EVERY);
     let mut gauges = interval_at(Instant::now(), GAUGES_EVERY);
     let mut ledger = interval_at(Instant::now() + REMEMBER_EVERY, REMEMBER_EVERY);
-    let mut written_at = None;
+    let (mut written_at, mut swept_at) = (None, None);
     loop {
         // Cancel safe: `cancelled` and `tick` lose nothing; the work itself is not part of the select.
         tokio::select! {
             () = stop.cancelled() => return,
-            _ = sweep.tick() => sweep_tombstones(store.clone()).await,
-            _ = gauges.tick() => set_gauges(store.clone()).await,
+            _ = gauges.tick() => {
+                set_gauges(store.clone()).await;
+                // With the hour, at which tombstones become outdated on all nodes at once.
+                let hour = Some(Timestamp::now().as_second().div_euclid(3600));
+                if swept_at != hour {
+                    sweep_tombstones(store.clone()).await;
+                    swept_at = hour;
+                }
+            }
             _ = ledger.tick() => written_at = remember(store.clone(), written_at).await,
         }
     }

@@ -2,17 +2,20 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use triton_api::{
-    BlobHash, BlobKey, Page, PartitionId,
+    BlobKey, Page, PartitionId,
     layout::PARTITIONS,
-    storage::{InventoryEntry, PartitionDigest},
+    storage::{InventoryEntry, PartitionDigest, Tombstone as Deleted},
 };
 
 use super::{
     Store, StoreError,
     dir::{self, BLOBS, TOMBSTONES},
+    format::Description,
     ledger::Tally,
     name,
+    remove::age_ms,
 };
 
 /// The longest page of an inventory.
@@ -88,13 +91,18 @@ impl Store {
 
     /// `None` where the blob has gone meanwhile, or is damaged and put aside now.
     fn entry(&self, partition: PartitionId, key: BlobKey, kind: Kind) -> Result<Option<InventoryEntry>, StoreError> {
+        let now = Timestamp::now();
         if kind == Kind::Tombstone {
-            let tombstone = self.read_tombstone(&dir::key_path(TOMBSTONES, partition, &key))?;
-            let hash = tombstone.map_or(BlobHash::from(super::remove::UNKNOWN_HASH), |tombstone| tombstone.hash);
-            return Ok(Some(InventoryEntry { key, hash, len_bytes: 0, deleted: true }));
+            let path = dir::key_path(TOMBSTONES, partition, &key);
+            let entry =
+                |Deleted { key, hash, age_ms }| InventoryEntry { key, hash, len_bytes: 0, deleted: true, age_ms };
+            return Ok(self.deleted(&path, key, now)?.map(entry));
         }
         match self.describe(&key) {
-            Ok(found) => Ok(Some(InventoryEntry { key, hash: found.hash, len_bytes: found.len_bytes, deleted: false })),
+            Ok(Description { hash, len_bytes, created_at, .. }) => {
+                let age_ms = age_ms(created_at, now);
+                Ok(Some(InventoryEntry { key, hash, len_bytes, deleted: false, age_ms }))
+            }
             Err(StoreError::NotFound(_) | StoreError::Corrupt { .. }) => Ok(None),
             Err(error) => Err(error),
         }

@@ -27,6 +27,8 @@ pub(crate) struct PartitionLedger {
     /// Grows with every change, so that what was found out before is not kept.
     changes: u64,
     sum: Option<SetSum>,
+    /// The sum of the tombstones alone.
+    graves: Option<SetSum>,
     /// Renames whose directory has not been synced yet.
     unsynced: u32,
 }
@@ -41,7 +43,7 @@ impl PartitionLedger {
         self.changes
     }
 
-    /// The sum of the content; `None` where it must be read first.
+    /// The sum of the blobs; `None` where they must be read first.
     pub(crate) fn sum(&self) -> Option<SetSum> {
         self.sum
     }
@@ -55,11 +57,25 @@ impl PartitionLedger {
         holds
     }
 
-    /// Takes a sum made when the partition had seen `changes` changes; false where it has seen more since.
+    /// The sum of the tombstones; `None` where they must be read first.
+    pub(crate) fn graves(&self) -> Option<SetSum> {
+        self.graves
+    }
+
+    /// Takes a sum of blobs made when the partition had seen `changes` changes; false where it has seen more since.
     pub(crate) fn keep_sum(&mut self, sum: SetSum, changes: u64) -> bool {
         let holds = self.changes == changes;
         if holds {
             self.sum = Some(sum);
+        }
+        holds
+    }
+
+    /// Takes a sum of tombstones made when the partition had seen `changes` changes; false where it has seen more since.
+    pub(crate) fn keep_graves(&mut self, graves: SetSum, changes: u64) -> bool {
+        let holds = self.changes == changes;
+        if holds {
+            self.graves = Some(graves);
         }
         holds
     }
@@ -93,12 +109,12 @@ impl PartitionLedger {
 
     pub(crate) fn tombstone_found(&mut self, key: &BlobKey) {
         self.count(|tally| tally.tombstones += 1);
-        self.sum = self.sum.map(|sum| sum.plus(SetSum::of_tombstone(key)));
+        self.graves = self.graves.map(|graves| graves.plus(SetSum::of_tombstone(key)));
     }
 
     pub(crate) fn tombstone_gone(&mut self, key: &BlobKey) {
         self.count(|tally| tally.tombstones = tally.tombstones.saturating_sub(1));
-        self.sum = self.sum.map(|sum| sum.minus(SetSum::of_tombstone(key)));
+        self.graves = self.graves.map(|graves| graves.minus(SetSum::of_tombstone(key)));
     }
 
     fn count(&mut self, change: impl FnOnce(&mut Tally)) {

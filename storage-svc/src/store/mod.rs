@@ -12,6 +12,7 @@ mod name;
 mod put;
 mod quarantine;
 mod remove;
+mod scrub;
 mod stock;
 mod sum;
 #[cfg(test)]
@@ -36,6 +37,8 @@ pub(crate) use get::OpenBlob;
 pub(crate) use inventory::PAGE_ENTRIES_MAX;
 pub(crate) use layout_book::LearnError;
 pub(crate) use put::{Claim, Staged, Stored};
+pub(crate) use remove::is_forgotten;
+pub(crate) use scrub::Checked;
 
 use dir::DataDir;
 use layout_book::LayoutBook;
@@ -53,6 +56,7 @@ pub(crate) struct Inner {
     ledger: Ledger,
     /// Taken by who reads a partition to sum it up.
     summing: Mutex<()>,
+    scrub: Mutex<scrub::ScrubState>,
     quarantined: AtomicU64,
     temporaries: AtomicU64,
 }
@@ -78,10 +82,11 @@ impl Store {
             layout,
             ledger: Ledger::new(),
             summing: Mutex::default(),
+            scrub: Mutex::default(),
             quarantined: AtomicU64::new(quarantined),
             temporaries: AtomicU64::new(0),
         }));
-        store.recall().map_err(OpenError::Stock)?;
+        store.recall().and_then(|()| store.recall_scrub()).map_err(OpenError::Stock)?;
         Ok(store)
     }
 
@@ -119,6 +124,8 @@ impl Store {
             quarantined: self.quarantined.load(Ordering::Relaxed),
             disk: self.disk.state()?,
             counting: uncounted > 0,
+            reconciling: false,
+            scrub: self.with_scrub(|state| state.progress),
         })
     }
 

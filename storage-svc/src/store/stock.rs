@@ -6,8 +6,8 @@
 //! counted again, and a node need not wait for that. So a start costs two thousand calls of `stat`, not a million.
 
 use std::{
-    collections::BTreeSet,
     path::{Path, PathBuf},
+    sync::PoisonError,
     time::{Duration, Instant},
 };
 
@@ -48,6 +48,8 @@ struct Line {
     tombstones: u64,
     /// Absent where nobody has asked for it.
     sum: Option<BlobHash>,
+    /// The same of the tombstones.
+    graves: Option<BlobHash>,
     blobs_changed: Option<Stamp>,
     tombstones_changed: Option<Stamp>,
 }
@@ -78,6 +80,7 @@ impl Store {
                 let Line { blobs, bytes, tombstones, .. } = *line;
                 ledger.keep_tally(Tally { blobs, bytes, tombstones }, changes);
                 line.sum.map(|sum| ledger.keep_sum(SetSum::from_digest(sum), changes));
+                line.graves.map(|graves| ledger.keep_graves(SetSum::from_digest(graves), changes));
             }
         }
         Ok(())
@@ -171,8 +174,8 @@ impl Store {
             return Ok(None);
         }
         let Tally { blobs, bytes, tombstones } = tally;
-        let sum = ledger.sum().map(SetSum::digest);
-        Ok(Some(Line { partition, blobs, bytes, tombstones, sum, blobs_changed, tombstones_changed }))
+        let (sum, graves) = (ledger.sum().map(SetSum::digest), ledger.graves().map(SetSum::digest));
+        Ok(Some(Line { partition, blobs, bytes, tombstones, sum, graves, blobs_changed, tombstones_changed }))
     }
 
     fn stamps(&self, partition: PartitionId) -> Result<(Option<Stamp>, Option<Stamp>), StoreError> {
@@ -180,31 +183,44 @@ impl Store {
         Ok((stamp(BLOBS)?, stamp(TOMBSTONES)?))
     }
 
-    /// The sum of a partition's content, read where it is not known.
+    /// The sum of a partition's blobs and tombstones, read where it is not known.
     pub(super) fn sum(&self, partition: PartitionId) -> Result<SetSum, StoreError> {
+        let graves = self.graves(partition)?;
         // One at a time: two that ask need not read the same twice.
-        let _turn = self.summing.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let _turn = self.summing.lock().unwrap_or_else(PoisonError::into_inner);
         let (known, changes) = {
             let ledger = self.ledger.lock(partition);
             (ledger.sum(), ledger.changes())
         };
         if let Some(sum) = known {
-            return Ok(sum);
+            return Ok(sum.plus(graves));
         }
         let sum = self.read_sum(partition)?;
         // Overtaken by a change it is as good an answer as one a moment ago, but not kept.
         self.ledger.lock(partition).keep_sum(sum, changes);
-        Ok(sum)
+        Ok(sum.plus(graves))
+    }
+
+    /// The sum of a partition's tombstones.
+    pub(super) fn graves(&self, partition: PartitionId) -> Result<SetSum, StoreError> {
+        let (known, changes) = {
+            let ledger = self.ledger.lock(partition);
+            (ledger.graves(), ledger.changes())
+        };
+        if let Some(graves) = known {
+            return Ok(graves);
+        }
+        let mut graves = SetSum::default();
+        for name in self.disk.list(&dir::partition_path(TOMBSTONES, partition))? {
+            let key = self.key_of_file(partition, TOMBSTONES, &name)?;
+            graves = key.map_or(graves, |key| graves.plus(SetSum::of_tombstone(&key)));
+        }
+        self.ledger.lock(partition).keep_graves(graves, changes);
+        Ok(graves)
     }
 
     fn read_sum(&self, partition: PartitionId) -> Result<SetSum, StoreError> {
         let mut sum = SetSum::default();
-        let deleted: BTreeSet<String> =
-            self.disk.list(&dir::partition_path(TOMBSTONES, partition))?.into_iter().collect();
-        for name in &deleted {
-            let key = self.key_of_file(partition, TOMBSTONES, name)?;
-            sum = key.map_or(sum, |key| sum.plus(SetSum::of_tombstone(&key)));
-        }
         for name in self.disk.list(&dir::partition_path(BLOBS, partition))? {
             let Some(key) = self.key_of_file(partition, BLOBS, &name)? else { continue };
             match self.describe(&key) {

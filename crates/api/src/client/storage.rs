@@ -13,7 +13,7 @@ use crate::{
     layout::LayoutRecord,
     storage::{
         BlobReceipt, EPOCH_HEADER, HASH_HEADER, InventoryEntry, NodeInfo, PartitionDigest, PullReport, PullRequest,
-        ReleaseReport, ReleaseRequest, route,
+        ReleaseReport, ReleaseRequest, Tombstone, TombstoneDigest, route,
     },
 };
 
@@ -140,7 +140,33 @@ impl NodeClient {
         partition: PartitionId,
         cursor: Option<&str>,
     ) -> Result<Page<InventoryEntry>, ClientError> {
-        let url = self.url.join(&route::PARTITION.replace("{partition}", &partition.to_string()));
+        self.page(route::PARTITION, partition, cursor).await
+    }
+
+    /// Digests of the tombstones of all partitions that have some there.
+    pub async fn tombstone_digests(&self) -> Result<Vec<TombstoneDigest>, ClientError> {
+        let url = self.url.join(route::TOMBSTONES);
+        let request = self.caller.request(Method::GET, &url).timeout(CALL_TIMEOUT);
+        let page: Page<TombstoneDigest> = self.caller.json(&url, request).await?;
+        Ok(page.items)
+    }
+
+    /// One page of a partition's tombstones, sorted by key.
+    pub async fn tombstones(
+        &self,
+        partition: PartitionId,
+        cursor: Option<&str>,
+    ) -> Result<Page<Tombstone>, ClientError> {
+        self.page(route::PARTITION_TOMBSTONES, partition, cursor).await
+    }
+
+    async fn page<T: serde::de::DeserializeOwned>(
+        &self,
+        route: &str,
+        partition: PartitionId,
+        cursor: Option<&str>,
+    ) -> Result<Page<T>, ClientError> {
+        let url = self.url.join(&route.replace("{partition}", &partition.to_string()));
         // The query is part of what is signed, so it must be part of the URL before signing.
         let url = match cursor {
             Some(cursor) => format!(
