@@ -73,6 +73,7 @@ async fn tend(store: &Store, stop: &CancellationToken) {
                 let hour = Some(Timestamp::now().as_second().div_euclid(3600));
                 if swept_at != hour {
                     sweep_tombstones(store.clone()).await;
+                    sweep_orphans(store.clone()).await;
                     swept_at = hour;
                 }
             }
@@ -94,6 +95,14 @@ async fn sweep_tombstones(store: Store) {
     }
 }
 
+async fn sweep_orphans(store: Store) {
+    match blocking::run(move || store.sweep_orphans(Timestamp::now())).await {
+        Ok(0) => {}
+        Ok(dropped) => tracing::info!(dropped, "blobs that nobody referred to for a week are unlinked"),
+        Err(error) => tracing::warn!(%error, "orphans stay until the next sweep"),
+    }
+}
+
 async fn set_gauges(store: Store) {
     match blocking::run(move || store.info()).await {
         Ok(info) => {
@@ -103,6 +112,9 @@ async fn set_gauges(store: Store) {
             };
             gauge("triton_store_blobs", info.blobs);
             gauge("triton_store_used_bytes", info.used_bytes);
+            gauge("triton_store_orphans", info.orphans);
+            gauge("triton_store_quarantined", info.quarantined);
+            gauge("triton_scrub_position", u64::from(info.scrub.position.get()));
             gauge("triton_store_counting", u64::from(info.counting));
             gauge("triton_disk_free_bytes", info.free_bytes);
             gauge("triton_disk_capacity_bytes", info.capacity_bytes);

@@ -24,6 +24,12 @@ pub mod route {
     pub const TOMBSTONES: &str = "/v1/tombstones";
     /// The tombstones of one partition.
     pub const PARTITION_TOMBSTONES: &str = "/v1/tombstones/{partition}";
+    /// Blobs that were moved aside, because no metadata refers to them.
+    pub const ORPHANS: &str = "/v1/orphans";
+    /// Move such blobs aside.
+    pub const ORPHANS_COLLECT: &str = "/v1/orphans/collect";
+    /// Bring them back.
+    pub const ORPHANS_RESTORE: &str = "/v1/orphans/restore";
     /// The layout as this node knows it.
     pub const LAYOUT: &str = "/v1/layout";
     /// The node itself.
@@ -37,6 +43,9 @@ pub const HASH_HEADER: &str = "triton-blake3";
 
 /// The longest blob, in bytes. Originals are split into smaller parts; no segment comes near.
 pub const BLOB_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
+/// Keys in one request about orphans.
+pub const ORPHANS_MAX: usize = 1000;
 
 /// What a node answers to a `PUT` of a blob.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -101,6 +110,9 @@ pub struct NodeInfo {
     pub blobs: u64,
     /// Number of damaged copies put aside since the data directory was made.
     pub quarantined: u64,
+    /// Number of blobs moved aside, because no metadata refers to them: they are unlinked after a week.
+    #[serde(default)]
+    pub orphans: u64,
     /// Whether writes are taken.
     pub disk: DiskState,
     /// The blobs are still being counted after a start: `blobs` and `used_bytes` are too low until this is false.
@@ -167,6 +179,36 @@ pub struct Tombstone {
     pub hash: BlobHash,
     /// How long ago it was deleted, by the clock of the node that answers, in milliseconds.
     pub age_ms: u64,
+}
+
+/// A blob that was moved aside, because no metadata refers to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Orphan {
+    /// The key that it had.
+    pub key: BlobKey,
+    /// Length of the content in bytes.
+    pub len_bytes: u64,
+    /// How long ago it was moved, in milliseconds.
+    pub aside_ms: u64,
+}
+
+/// Asks a node to move blobs aside, or to bring them back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct OrphanRequest {
+    /// The blobs, at most 1000.
+    pub keys: Vec<BlobKey>,
+    /// The epoch on whose behalf; refused with 409 where it is old.
+    pub epoch: Epoch,
+    /// What is younger stays, by the node's own clock, in milliseconds; of no meaning where blobs are brought back.
+    #[serde(default)]
+    pub age_ms_min: u64,
+}
+
+/// What became of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct OrphanReport {
+    /// Blobs that were moved. The others were not there, too young or deleted.
+    pub moved: u64,
 }
 
 /// Asks a node to fetch what it lacks of a partition from other holders, in one bounded step.

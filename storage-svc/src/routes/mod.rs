@@ -2,6 +2,7 @@
 
 mod blob;
 mod headers;
+mod orphan;
 mod partition;
 mod read;
 mod status;
@@ -37,6 +38,9 @@ fn guarded() -> OpenApiRouter<Node> {
         .routes(routes!(partition::get_partition))
         .routes(routes!(partition::pull_partition))
         .routes(routes!(partition::release_partition))
+        .routes(routes!(orphan::list_orphans))
+        .routes(routes!(orphan::collect_orphans))
+        .routes(routes!(orphan::restore_orphans))
         .routes(routes!(tombstone::list_tombstones))
         .routes(routes!(tombstone::get_tombstones))
         .routes(routes!(status::get_layout, status::put_layout))

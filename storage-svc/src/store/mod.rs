@@ -9,6 +9,7 @@ mod inventory;
 mod layout_book;
 mod ledger;
 mod name;
+mod orphan;
 mod put;
 mod quarantine;
 mod remove;
@@ -58,6 +59,7 @@ pub(crate) struct Inner {
     summing: Mutex<()>,
     scrub: Mutex<scrub::ScrubState>,
     quarantined: AtomicU64,
+    orphans: AtomicU64,
     temporaries: AtomicU64,
 }
 
@@ -75,6 +77,7 @@ impl Store {
     pub(crate) fn open(root: &Path, reserve_bytes: Option<u64>) -> Result<Self, OpenError> {
         let dir = DataDir::open(root, reserve_bytes)?;
         let layout = LayoutBook::open(&dir.disk)?;
+        let orphans = dir.disk.list(Path::new(dir::ORPHANS))?.len() as u64;
         let quarantined = dir.disk.list(Path::new(dir::QUARANTINE))?.len() as u64;
         let store = Self(Arc::new(Inner {
             disk: Arc::clone(&dir.disk),
@@ -84,6 +87,7 @@ impl Store {
             summing: Mutex::default(),
             scrub: Mutex::default(),
             quarantined: AtomicU64::new(quarantined),
+            orphans: AtomicU64::new(orphans),
             temporaries: AtomicU64::new(0),
         }));
         store.recall().and_then(|()| store.recall_scrub()).map_err(OpenError::Stock)?;
@@ -122,6 +126,7 @@ impl Store {
             used_bytes: total.bytes,
             blobs: total.blobs,
             quarantined: self.quarantined.load(Ordering::Relaxed),
+            orphans: self.orphans.load(Ordering::Relaxed),
             disk: self.disk.state()?,
             counting: uncounted > 0,
             reconciling: false,

@@ -5,6 +5,7 @@ mod fences;
 mod inventory;
 mod model;
 mod open;
+mod orphan;
 mod stock;
 
 use std::path::{Path, PathBuf};
