@@ -41,6 +41,11 @@ impl Store {
         self.open_footer(key, Eager::SmallFile)
     }
 
+    /// Opens a blob to verify what lies on the disk.
+    pub(super) fn open_to_check(&self, key: &BlobKey) -> Result<OpenBlob, StoreError> {
+        self.open_footer(key, Eager::Footer)
+    }
+
     /// What a blob's file says of itself, whether or not its name is durable yet.
     pub(crate) fn describe(&self, key: &BlobKey) -> Result<Description, StoreError> {
         Ok(self.open_footer(key, Eager::Footer)?.footer.description)
@@ -120,6 +125,11 @@ impl OpenBlob {
     /// The sum of the sums of all blocks, for a reader to check the way to him.
     pub(crate) fn block_sums(&self) -> u32 {
         BlockSums::of(&self.footer.sums)
+    }
+
+    /// Whether it is the file of this partition.
+    pub(super) fn lies_in(&self, partition: PartitionId) -> bool {
+        self.partition == partition
     }
 
     /// Reads a part of the payload and verifies every block that it touches. A damaged copy is put aside.

@@ -1,7 +1,7 @@
 //! Disks that fail, lie, fall short and fill up, call by call.
 
 use rustix::io::Errno;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tempfile::TempDir;
 use triton_api::storage::DiskState;
 
@@ -21,7 +21,9 @@ fn scripted() -> (TempDir, Arc<Scripted>, Store) {
 }
 
 fn open_on(files: &Arc<Scripted>, dir: &Path) -> Store {
-    Store::open_on(Arc::<Scripted>::clone(files), dir, Some(0)).unwrap()
+    let store = Store::open_on(Arc::<Scripted>::clone(files), dir, Some(0)).unwrap();
+    assert!(store.count_for(Duration::MAX).unwrap());
+    store
 }
 
 fn assert_nothing_is_left_of_it(dir: &TempDir, store: &Store, text: &str) {

@@ -1,9 +1,15 @@
 //! What must hold of a store that is opened after a crash.
 
+use std::time::Duration;
+
 use triton_api::{BlobHash, BlobKey, layout::PARTITIONS};
 
 use super::{Fate, Promises, states::Image, workloads::content_of};
-use crate::store::{Claim, PAGE_ENTRIES_MAX, Store, StoreError, tests::names_in};
+use crate::store::{
+    Claim, PAGE_ENTRIES_MAX, Store, StoreError,
+    dir::{BLOBS, TOMBSTONES},
+    tests::names_in,
+};
 
 /// Opens a store on the image and looks at everything; the answer names the first promise that is broken.
 pub(super) fn check(image: &Image, promises: &Promises) -> Result<(), String> {
@@ -18,6 +24,7 @@ pub(super) fn check(image: &Image, promises: &Promises) -> Result<(), String> {
     for (key, fate) in &promises.keys {
         present += u64::from(check_key(&store, key, *fate)?);
     }
+    store.count_for(Duration::MAX).map_err(|error| error.to_string())?;
     let info = store.info().map_err(|error| error.to_string())?;
     if info.blobs != present {
         return Err(format!("the store counts {} blobs where {present} can be read", info.blobs));
@@ -66,7 +73,7 @@ fn check_layout(store: &Store, promises: &Promises) -> Result<(), String> {
 /// A listing is what other nodes and the repair go by.
 fn check_inventory(store: &Store, promises: &Promises) -> Result<(), String> {
     for partition in (0..PARTITIONS).map(triton_api::PartitionId::new) {
-        if store.ledger.lock(partition).tally() == crate::store::ledger::Tally::default() {
+        if ![BLOBS, TOMBSTONES].iter().any(|folder| store.dir.partitions.has(folder, partition)) {
             continue;
         }
         let page = store.inventory(partition, None, PAGE_ENTRIES_MAX).map_err(|error| error.to_string())?;
