@@ -21,11 +21,16 @@ impl From<StoreError> for ApiError {
             StoreError::TooLarge => ProblemType::TooLarge,
             StoreError::Full | StoreError::ReadOnly => ProblemType::InsufficientStorage,
             StoreError::Corrupt { .. } => ProblemType::Corrupt,
-            // Unknown, and never "not found": another replica may tell.
-            StoreError::Disk(_) => ProblemType::Internal,
+            StoreError::Disk(_) => return disk_failed(error),
         };
         Self::new(kind, error.to_string()).with_cause(error)
     }
+}
+
+/// Unknown, and never "not found": another replica may tell. The log says what failed.
+fn disk_failed(cause: StoreError) -> ApiError {
+    let detail = "This node's disk failed: what it has of this is not known.";
+    ApiError::new(ProblemType::Unavailable, detail).with_cause(cause)
 }
 
 impl From<ReceiveError<axum::Error>> for ApiError {

@@ -3,6 +3,7 @@
 
 mod away;
 mod crash;
+mod disk;
 mod memory;
 mod scrub;
 mod trace;

@@ -8,7 +8,7 @@ use triton_testkit::{Program, StorageNode, content};
 use super::DEADLINE;
 
 /// strace as a grandchild (`-D`), so that the node itself is our child and dies with the test.
-fn traced(program: Program, options: &[&str]) -> Program {
+pub(super) fn traced(program: Program, options: &[&str]) -> Program {
     assert!(
         std::process::Command::new("strace").arg("-V").output().is_ok(),
         "strace is not installed: apt-get install strace"
@@ -16,7 +16,7 @@ fn traced(program: Program, options: &[&str]) -> Program {
     program.under("strace", ["-D", "-f", "-y"].into_iter().chain(options.iter().copied()))
 }
 
-async fn put(client: &NodeClient, text: &str) -> Result<(), Option<ProblemType>> {
+pub(super) async fn put(client: &NodeClient, text: &str) -> Result<(), Option<ProblemType>> {
     let (key, body): (BlobKey, _) = (text.parse().unwrap(), content(1, 100_000));
     let put = client.put(&key, BlobHash::of(&body), body, Epoch::new(1)).await;
     put.map(drop).map_err(|error| error.problem_type())
@@ -67,7 +67,7 @@ async fn failed_fsync_fails_the_write_and_turns_the_node_read_only_until_a_resta
         let options = ["-o", "/dev/null", "-e", &trace, "-e", &inject];
         let failing = StorageNode::start_with(Some(&dir), |program| traced(program, &options)).await;
         let client = failing.client();
-        assert_eq!(put(&client, name).await, Err(Some(ProblemType::Internal)));
+        assert_eq!(put(&client, name).await, Err(Some(ProblemType::Unavailable)));
         assert_eq!(put(&client, "after").await, Err(Some(ProblemType::InsufficientStorage)));
         assert_eq!(client.info().await.unwrap().disk, DiskState::ReadOnly);
         assert!(client.head(&"before".parse().unwrap()).await.unwrap().is_some(), "reads go on");
