@@ -15,8 +15,8 @@ const REST_MS: Range<u64> = 300..1_500;
 /// How long a strike lasts, in milliseconds.
 const HOLD_MS: Range<u64> = 700..3_500;
 /// The same for the coordinator, which has to get on with its work.
-const COORDINATOR_REST_MS: Range<u64> = 600..3_000;
-const COORDINATOR_HOLD_MS: Range<u64> = 100..1_500;
+const COORDINATOR_REST_MS: Range<u64> = 1_000..4_000;
+const COORDINATOR_HOLD_MS: Range<u64> = 50..700;
 /// How often two nodes are harmed at once where troubles mix.
 const ROUGH: f64 = 0.3;
 
