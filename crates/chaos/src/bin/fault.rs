@@ -12,6 +12,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use clap::Parser;
 use jiff::Timestamp;
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::{
     process::Command,
     signal::unix::{SignalKind, signal},
@@ -173,18 +174,30 @@ fn command_of(cli: &Cli, seed: u64) -> anyhow::Result<Command> {
     if let Some(seconds) = cli.seconds {
         command.args(["--seconds", &seconds.to_string()]);
     }
-    command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).kill_on_drop(true);
+    command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
     Ok(command)
 }
 
-async fn child(mut command: Command, dir: &Path) -> anyhow::Result<Tally> {
-    let mut child = command.spawn().context("cannot start")?;
-    match timeout(SEED_DEADLINE, child.wait()).await {
-        Ok(ended) => drop(ended?),
-        Err(_) => {
-            child.kill().await.context("a hanging run cannot be killed")?;
-            bail!("has not ended after {SEED_DEADLINE:?}");
+/// A seed's process. It is told to end when nobody waits for it any more, and not killed: it has processes and file systems of
+/// its own to clear away.
+struct Child(tokio::process::Child);
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        let pid = self.0.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
+        if let Some(pid) = pid
+            && let Err(error) = kill_process(pid, Signal::TERM)
+        {
+            show(&format!("a seed's process cannot be told to end: {error}"));
         }
+    }
+}
+
+async fn child(mut command: Command, dir: &Path) -> anyhow::Result<Tally> {
+    let mut child = Child(command.spawn().context("cannot start")?);
+    match timeout(SEED_DEADLINE, child.0.wait()).await {
+        Ok(ended) => drop(ended?),
+        Err(_) => bail!("has not ended after {SEED_DEADLINE:?}"),
     }
     let result = fs::read(dir.join("tally.json")).context("no result")?;
     serde_json::from_slice(&result).context("the result is not one")

@@ -59,6 +59,8 @@ pub(super) struct Inner {
     pub(super) content_bytes: usize,
     pub(super) counts: Counts,
     pub(super) strikes: BTreeMap<&'static str, u64>,
+    /// Aborts by the step of a migration.
+    pub(super) steps: BTreeMap<String, u64>,
     pub(super) broken: BTreeMap<Broken, u64>,
     pub(super) texts: Vec<String>,
 }

@@ -1,12 +1,23 @@
 //! The processes of a run: storage nodes behind proxies, and a web service that coordinates their layout.
 
-use std::{collections::BTreeMap, fs, net::SocketAddr, path::Path, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fs,
+    net::SocketAddr,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context as _;
+use tempfile::TempDir;
 use triton_api::{
     NodeUrl,
     client::{Caller, NodeClient},
     storage::DiskState,
+};
+use triton_kit::{
+    MigrationStep,
+    step::{FAIL_FILE, Side},
 };
 use triton_testkit::{Cut, Fault, Program, Proxy, StorageNode, WebService};
 
@@ -25,9 +36,22 @@ const SPARES: usize = 1;
 pub(super) const REPLICAS: u8 = 3;
 /// Kept free on a small disk: little, so that some writes meet the end of it in their middle.
 const RESERVE_BYTES: &str = "65536";
+/// The name of the file that arms a step.
+const FAIL: &str = "fail";
+/// How long an abort may take, dump included.
+const ABORT_MAX: Duration = Duration::from_secs(10);
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// System calls that make a file durable, and those that read files and nothing else.
 const SYNC_CALLS: &str = "fsync,fdatasync";
 const READ_CALLS: &str = "pread64,preadv,preadv2,sendfile";
+
+/// What came to the armed step and has been started again.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Aborted {
+    pub(super) step: MigrationStep,
+    /// The node, where it was one.
+    pub(super) node: Option<usize>,
+}
 
 /// All processes of a run; they end with it.
 #[derive(Debug)]
@@ -36,6 +60,9 @@ pub(super) struct Grounds {
     web: WebService,
     nodes: Vec<Node>,
     web_clock: Option<Clock>,
+    /// The file that arms a step of a migration for all of them, and what is armed.
+    steps: Option<TempDir>,
+    armed: Option<MigrationStep>,
     /// Cuts by the number of the step that made them.
     cuts: BTreeMap<usize, Strike>,
     caller: Caller,
@@ -50,22 +77,23 @@ struct Node {
     clock: Option<Clock>,
     disk: Disk,
     stopped: bool,
+    killed: bool,
     isolated: bool,
 }
 
 impl Node {
-    async fn start(scenario: &Scenario, mounts: bool) -> anyhow::Result<Self> {
+    async fn start(scenario: &Scenario, mounts: bool, arm: impl Fn(Program) -> Program) -> anyhow::Result<Self> {
         // In memory where that is possible: what a power cut leaves on a disk is tested elsewhere, and thousands of
         // directories are made and removed for each run.
         let disk = Disk::new(mounts)?;
         let clock = if scenario.has(Trouble::Clock) { Some(Clock::new()?) } else { None };
         let adapt = |program: Program| {
-            let program = program.args(["--reserve-bytes", RESERVE_BYTES]);
+            let program = arm(program).args(["--reserve-bytes", RESERVE_BYTES]);
             clock.as_ref().map_or_else(|| program.clone(), |clock| clock.under(program.clone()))
         };
         let node = StorageNode::start_with(Some(&disk.data()), adapt).await;
         let proxy = Proxy::start(address(node.url.as_str())?).await;
-        Ok(Self { tracer: None, node, proxy, clock, disk, stopped: false, isolated: false })
+        Ok(Self { tracer: None, node, proxy, clock, disk, stopped: false, killed: false, isolated: false })
     }
 
     fn pid(&self) -> u32 {
@@ -75,13 +103,14 @@ impl Node {
     fn kill(&mut self) {
         // A process that is traced or stopped dies of SIGKILL, too.
         self.node.process.kill();
-        (self.tracer, self.stopped) = (None, false);
+        (self.tracer, self.stopped, self.killed) = (None, false, true);
     }
 
     /// Does not wait until it answers.
     fn restart(&mut self) {
         self.kill();
         self.node.process.restart();
+        self.killed = false;
     }
 }
 
@@ -102,9 +131,15 @@ pub(super) fn possible(scenario: &Scenario) -> (Scenario, Vec<String>) {
 impl Grounds {
     /// Starts everything and waits until it is ready. Our programs must have been built.
     pub(super) async fn start(scenario: &Scenario, seed: u64) -> anyhow::Result<Self> {
+        let steps = if scenario.has(Trouble::Reconfigure) { Some(tempfile::tempdir()?) } else { None };
+        let file = steps.as_ref().map(|dir| dir.path().join(FAIL));
+        let arm = |program: Program| match &file {
+            Some(file) => program.env(FAIL_FILE, file),
+            None => program,
+        };
         let (mut nodes, mounts) = (Vec::new(), Disk::can_be_mounted());
         for _ in 0..NODES + SPARES {
-            nodes.push(Node::start(scenario, mounts).await?);
+            nodes.push(Node::start(scenario, mounts, arm).await?);
         }
         let first: Vec<_> = nodes.iter().take(NODES).map(|node| format!("http://{}", node.proxy.addr)).collect();
         let (storage, replicas) = (first.join(","), REPLICAS.to_string());
@@ -117,9 +152,21 @@ impl Grounds {
             ["--repair-interval-seconds", "1"],
         ];
         let web_clock = if scenario.has(Trouble::Clock) { Some(Clock::new()?) } else { None };
-        let adapt = |program: Program| web_clock.as_ref().map_or_else(|| program.clone(), |c| c.under(program.clone()));
+        let adapt = |program: Program| {
+            let program = arm(program);
+            web_clock.as_ref().map_or_else(|| program.clone(), |c| c.under(program.clone()))
+        };
         let web = WebService::start_under(args.as_flattened(), adapt).await;
-        Ok(Self { web, nodes, web_clock, cuts: BTreeMap::new(), caller: Caller::untraced(None)?, seed })
+        Ok(Self {
+            web,
+            nodes,
+            web_clock,
+            steps,
+            armed: None,
+            cuts: BTreeMap::new(),
+            caller: Caller::untraced(None)?,
+            seed,
+        })
     }
 
     /// Where everything is.
@@ -181,6 +228,13 @@ impl Grounds {
             }
             Strike::KillCoordinator => self.web.process.kill(),
             Strike::StopCoordinator => self.web.process.suspend(),
+            Strike::Abort(step, skips) => {
+                let dir = self.steps.as_ref().context("no step can be armed")?;
+                let (next, file) = (dir.path().join("next"), dir.path().join(FAIL));
+                fs::write(&next, format!("{} {skips}", step.name())).context("a step cannot be armed")?;
+                fs::rename(next, file).context("a step cannot be armed")?;
+                self.armed = Some(step);
+            }
         }
         Ok(None)
     }
@@ -224,8 +278,58 @@ impl Grounds {
                 self.apply_cuts().await;
             }
             Strike::StopCoordinator => self.web.process.resume(),
+            // What is armed is disarmed by itself.
+            Strike::Abort(..) => {}
         }
         Ok(())
+    }
+
+    /// Disarms the step; what has aborted at this very moment is started again.
+    pub(super) async fn disarm(&mut self) -> Option<Aborted> {
+        self.armed?;
+        let file = self.steps.as_ref()?.path().join(FAIL);
+        if fs::remove_file(file).is_ok() {
+            self.armed = None;
+            return None;
+        }
+        // Who has taken the file aborts.
+        let began = Instant::now();
+        while began.elapsed() < ABORT_MAX {
+            if let Some(aborted) = self.tend().await {
+                return Some(aborted);
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        None
+    }
+
+    /// Starts what has aborted at the armed step.
+    pub(super) async fn tend(&mut self) -> Option<Aborted> {
+        let step = self.armed?;
+        let (mut ended, mut which) = (false, None);
+        match step.side() {
+            Side::Coordinator => {
+                ended = self.web.process.has_ended();
+                if ended {
+                    self.web.process.restart();
+                }
+            }
+            Side::Node => {
+                // One that the script has killed has no tracer, no file to fail and is started by the script.
+                for (number, node) in self.nodes.iter_mut().enumerate().filter(|(_, node)| !node.killed) {
+                    if node.node.process.has_ended() {
+                        node.restart();
+                        (ended, which) = (true, Some(number));
+                    }
+                }
+            }
+        }
+        if !ended {
+            return None;
+        }
+        self.armed = None;
+        self.apply_cuts().await;
+        Some(Aborted { step, node: which })
     }
 
     /// A client of a node whose way to it is never cut.

@@ -12,10 +12,10 @@ use triton_api::client::NodeClient;
 use super::{
     books::Books,
     counts::Broken,
-    grounds::Grounds,
+    grounds::{Aborted, Grounds},
     log,
     script::Script,
-    strike::{Step, Strike},
+    strike::{SOME_NODE, Step, Strike},
 };
 
 /// How long a node may take to answer again after it is healed.
@@ -35,7 +35,7 @@ pub(super) async fn haunt(grounds: &mut Grounds, books: &Arc<Books>, script: &Sc
     let mut recoveries = JoinSet::new();
     for (at, begins, number) in events {
         let Some(step) = script.steps.get(number) else { continue };
-        sleep_until(began + at).await;
+        until(began + at, grounds, books, &mut recoveries).await?;
         if begins {
             strike(grounds, books, number, step).await?;
         } else {
@@ -46,6 +46,48 @@ pub(super) async fn haunt(grounds: &mut Grounds, books: &Arc<Books>, script: &Sc
         ended.context("a watch over a node broke down")?;
     }
     Ok(())
+}
+
+/// Waits, and meanwhile starts what has aborted at a step that was armed.
+async fn until(
+    moment: Instant,
+    grounds: &mut Grounds,
+    books: &Arc<Books>,
+    recoveries: &mut JoinSet<()>,
+) -> anyhow::Result<()> {
+    while Instant::now() < moment {
+        if let Some(aborted) = grounds.tend().await {
+            started_again(aborted, grounds, books, recoveries)?;
+        }
+        sleep_until(moment.min(Instant::now() + LOOK_EVERY)).await;
+    }
+    Ok(())
+}
+
+fn started_again(
+    aborted: Aborted,
+    grounds: &Grounds,
+    books: &Arc<Books>,
+    recoveries: &mut JoinSet<()>,
+) -> anyhow::Result<()> {
+    let step = format!("{:02} {}", aborted.step.number(), aborted.step.name());
+    log::line(books.at(), &format!("aborted at step {step}, started again"));
+    *books.open().steps.entry(step).or_default() += 1;
+    if let Some(node) = aborted.node {
+        books.weather.harm(node);
+        let (client, books) = (grounds.client(node)?, Arc::clone(books));
+        recoveries.spawn(async move {
+            await_recovery(node, &client, &books).await;
+            books.weather.heal(node);
+        });
+    }
+    Ok(())
+}
+
+async fn await_recovery(node: usize, client: &NodeClient, books: &Books) {
+    if !recovers(client).await {
+        books.breach(Broken::NoRest, &format!("node {node} does not answer {RECOVERY_MAX:?} after it was healed"));
+    }
 }
 
 async fn strike(grounds: &mut Grounds, books: &Arc<Books>, number: usize, step: &Step) -> anyhow::Result<()> {
@@ -73,15 +115,21 @@ async fn heal(
 ) -> anyhow::Result<()> {
     grounds.heal(number, step.strike).await?;
     log::line(books.at(), &format!("healed: {}", step.strike));
-    let Some(node) = step.strike.victim() else {
+    if matches!(step.strike, Strike::Abort(..))
+        && let Some(aborted) = grounds.disarm().await
+    {
+        started_again(aborted, grounds, books, recoveries)?;
+    }
+    let Some(node) = step.strike.victim().filter(|node| *node != SOME_NODE) else {
+        if step.strike.victim().is_some() {
+            books.weather.heal(SOME_NODE);
+        }
         books.weather.ends(number);
         return Ok(());
     };
     let (client, books, lasts) = (grounds.client(node)?, Arc::clone(books), step.strike.lasts());
     recoveries.spawn(async move {
-        if !recovers(&client).await {
-            books.breach(Broken::NoRest, &format!("node {node} does not answer {RECOVERY_MAX:?} after it was healed"));
-        }
+        await_recovery(node, &client, &books).await;
         if !lasts {
             books.weather.heal(node);
         }

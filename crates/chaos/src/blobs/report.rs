@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 
 use jiff::Timestamp;
+use triton_kit::MigrationStep;
 
 use super::{counts::Broken, tally::Tally};
 use crate::latency::Latencies;
@@ -27,6 +28,12 @@ pub fn report(tallies: &[Tally], began: Timestamp, crashed: &[(u64, String)]) ->
     reads(&mut text, tallies);
     table(&mut text, "Counts", "count", &sum(tallies, |tally| &tally.counts));
     table(&mut text, "Strikes", "times", &sum(tallies, |tally| &tally.strikes));
+    let steps = MigrationStep::ALL.iter().map(|step| (format!("{:02} {}", step.number(), step.name()), 0));
+    let mut aborts: BTreeMap<String, u64> = steps.collect();
+    for (step, count) in sum(tallies, |tally| &tally.steps) {
+        *aborts.entry(step).or_default() += count;
+    }
+    table(&mut text, "Aborts at the numbered steps of a migration", "times", &aborts);
     table(&mut text, "The admin", "times", &sum(tallies, |tally| &tally.admin));
     left_out(&mut text, tallies);
     by_seed(&mut text, tallies);

@@ -3,6 +3,7 @@
 use std::{ops::Range, time::Duration};
 
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
+use triton_kit::MigrationStep;
 use triton_testkit::Cut;
 
 use super::{
@@ -15,8 +16,10 @@ const REST_MS: Range<u64> = 300..1_500;
 /// How long a strike lasts, in milliseconds.
 const HOLD_MS: Range<u64> = 700..3_500;
 /// The same for the coordinator, which has to get on with its work.
-const COORDINATOR_REST_MS: Range<u64> = 1_000..4_000;
+const COORDINATOR_REST_MS: Range<u64> = 200..1_200;
 const COORDINATOR_HOLD_MS: Range<u64> = 50..700;
+/// How long a step of a migration stays armed, in milliseconds.
+const ARMED_MS: Range<u64> = 1_500..4_000;
 /// How often two nodes are harmed at once where troubles mix.
 const ROUGH: f64 = 0.3;
 
@@ -44,14 +47,22 @@ impl Script {
             // Lanes take the nodes in turn, so that they never strike the same one.
             let own: Vec<usize> = (0..nodes).filter(|node| !rough || node % 2 == lane).collect();
             let strike = |rng: &mut StdRng| kinds.choose(rng).copied().map(|kind| author.strike(kind, &own, rng));
-            steps.extend(lane_of(&mut lane_rng, duration, REST_MS, HOLD_MS, strike));
+            steps.extend(lane_of(&mut lane_rng, duration, REST_MS, |_| HOLD_MS, strike));
         }
         if scenario.has(Trouble::Reconfigure) {
             let mut lane_rng = StdRng::seed_from_u64(rng.random());
-            let strike = |rng: &mut StdRng| {
-                Some(if rng.random_bool(0.8) { Strike::KillCoordinator } else { Strike::StopCoordinator })
+            let hold_ms = |strike: &Strike| match strike {
+                Strike::Abort(..) => ARMED_MS,
+                _ => COORDINATOR_HOLD_MS,
             };
-            steps.extend(lane_of(&mut lane_rng, duration, COORDINATOR_REST_MS, COORDINATOR_HOLD_MS, strike));
+            let strike = |rng: &mut StdRng| {
+                Some(match rng.random_range(0..10) {
+                    0 => Strike::KillCoordinator,
+                    1 => Strike::StopCoordinator,
+                    _ => Strike::Abort(*MigrationStep::ALL.choose(rng)?, rng.random_range(0..4)),
+                })
+            };
+            steps.extend(lane_of(&mut lane_rng, duration, COORDINATOR_REST_MS, hold_ms, strike));
         }
         steps.sort_by_key(|step| step.at);
         Self { steps, rough }
@@ -63,14 +74,14 @@ fn lane_of(
     rng: &mut StdRng,
     duration: Duration,
     rest_ms: Range<u64>,
-    hold_ms: Range<u64>,
+    hold_ms: impl Fn(&Strike) -> Range<u64>,
     mut strike: impl FnMut(&mut StdRng) -> Option<Strike>,
 ) -> Vec<Step> {
     let (mut steps, mut at) = (Vec::new(), Duration::ZERO);
     loop {
         at += Duration::from_millis(rng.random_range(rest_ms.clone()));
         let Some(strike) = strike(rng).filter(|_| at < duration) else { return steps };
-        let hold = Duration::from_millis(rng.random_range(hold_ms.clone()));
+        let hold = Duration::from_millis(rng.random_range(hold_ms(&strike)));
         steps.push(Step { at, hold, strike });
         at += hold;
     }
@@ -165,7 +176,8 @@ mod tests {
     fn unless_a_script_is_rough_one_node_is_harmed_at_a_time() {
         for seed in 0..200 {
             let script = script(seed, "all");
-            let harms: Vec<_> = script.steps.iter().filter(|step| step.strike.victim().is_some()).collect();
+            let harms: Vec<_> =
+                script.steps.iter().filter(|step| step.strike.victim().is_some_and(|node| node < 5)).collect();
             assert!(!script.steps.is_empty());
             let overlaps = harms.windows(2).any(|pair| pair[0].at + pair[0].hold > pair[1].at);
             assert!(script.rough || !overlaps, "seed {seed}");

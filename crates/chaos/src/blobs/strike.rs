@@ -2,7 +2,11 @@
 
 use std::{fmt, time::Duration};
 
+use triton_kit::{MigrationStep, step::Side};
 use triton_testkit::Cut;
+
+/// A node, whichever it is.
+pub(super) const SOME_NODE: usize = usize::MAX;
 
 /// One blow. Nodes are numbered from 0, spare ones last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +45,8 @@ pub enum Strike {
     KillCoordinator,
     /// SIGSTOP for the coordinator.
     StopCoordinator,
+    /// Whichever process comes to this step of a migration, so many times after the first, aborts; it is started again at once.
+    Abort(MigrationStep, u32),
 }
 
 impl Strike {
@@ -64,6 +70,8 @@ impl Strike {
             | Self::JumpCoordinatorClock(_)
             | Self::KillCoordinator
             | Self::StopCoordinator => None,
+            // It is not known which one.
+            Self::Abort(step, _) => (step.side() == Side::Node).then_some(SOME_NODE),
         }
     }
 
@@ -92,6 +100,10 @@ impl Strike {
             Self::LoseDisk(_) => "disk lost",
             Self::KillCoordinator => "coordinator killed",
             Self::StopCoordinator => "coordinator stopped",
+            Self::Abort(step, _) => match step.side() {
+                Side::Coordinator => "coordinator to abort at a step of a migration",
+                Side::Node => "node to abort at a step of a migration",
+            },
         }
     }
 }

@@ -22,6 +22,8 @@ pub struct Tally {
     pub counts: BTreeMap<String, u64>,
     /// Strikes by kind.
     pub strikes: BTreeMap<String, u64>,
+    /// Aborts of processes by the step of a migration that they had come to.
+    pub steps: BTreeMap<String, u64>,
     /// What the admin did.
     pub admin: BTreeMap<String, u64>,
     /// Judged reads by their milliseconds.
@@ -76,6 +78,7 @@ impl Tally {
             left_out,
             counts: named.into_iter().map(|(name, count)| (name.to_owned(), count)).collect(),
             strikes: inner.strikes.iter().map(|(kind, count)| ((*kind).to_owned(), *count)).collect(),
+            steps: inner.steps.clone(),
             admin: stage.ledger.books().admin.clone(),
             latencies_ms: counts.judged.by_ms(),
             read_max_ms: whole_ms(counts.judged.max()),
