@@ -52,6 +52,9 @@ struct Cli {
     /// Where results, and the logs of runs that broke a promise, are kept
     #[arg(long, default_value = "target/fault", value_name = "DIR")]
     dir: PathBuf,
+    /// Keep the logs of a run in any case
+    #[arg(long)]
+    keep_logs: bool,
     /// Where the report of many seeds goes
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
@@ -101,6 +104,7 @@ async fn one(cli: &Cli, seed: u64) -> anyhow::Result<()> {
         read_p99_max: Duration::from_millis(cli.read_p99_ms),
         read_max: Duration::from_millis(cli.read_max_ms),
         logs: Some(dir.clone()),
+        keeps_logs: cli.keep_logs,
         ..Plan::of_seed(seed)
     };
     if let Some(scenario) = &cli.scenario {

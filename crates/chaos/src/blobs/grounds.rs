@@ -13,13 +13,12 @@ use tempfile::TempDir;
 use triton_api::{
     NodeUrl,
     client::{Caller, NodeClient},
-    storage::DiskState,
 };
 use triton_kit::{
     MigrationStep,
     step::{FAIL_FILE, Side},
 };
-use triton_testkit::{Cut, Fault, Program, Proxy, StorageNode, WebService};
+use triton_testkit::{Program, Proxy, StorageNode, WebService};
 
 use super::{
     clock::Clock,
@@ -31,19 +30,15 @@ use crate::fleet::{Site, StorageAddress};
 
 /// Nodes of the first layout; one more may be added by the admin.
 pub(super) const NODES: usize = 4;
-const SPARES: usize = 1;
 /// Replicas of every blob.
 pub(super) const REPLICAS: u8 = 3;
 /// Kept free on a small disk: little, so that some writes meet the end of it in their middle.
 const RESERVE_BYTES: &str = "65536";
 /// The name of the file that arms a step.
-const FAIL: &str = "fail";
+pub(super) const FAIL: &str = "fail";
 /// How long an abort may take, dump included.
 const ABORT_MAX: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// System calls that make a file durable, and those that read files and nothing else.
-const SYNC_CALLS: &str = "fsync,fdatasync";
-const READ_CALLS: &str = "pread64,preadv,preadv2,sendfile";
 
 /// What came to the armed step and has been started again.
 #[derive(Debug, Clone, Copy)]
@@ -57,28 +52,28 @@ pub(super) struct Aborted {
 #[derive(Debug)]
 pub(super) struct Grounds {
     // Dropped in this order.
-    web: WebService,
-    nodes: Vec<Node>,
-    web_clock: Option<Clock>,
+    pub(super) web: WebService,
+    pub(super) nodes: Vec<Node>,
+    pub(super) web_clock: Option<Clock>,
     /// The file that arms a step of a migration for all of them, and what is armed.
-    steps: Option<TempDir>,
-    armed: Option<MigrationStep>,
+    pub(super) steps: Option<TempDir>,
+    pub(super) armed: Option<MigrationStep>,
     /// Cuts by the number of the step that made them.
-    cuts: BTreeMap<usize, Strike>,
-    caller: Caller,
-    seed: u64,
+    pub(super) cuts: BTreeMap<usize, Strike>,
+    pub(super) caller: Caller,
+    pub(super) seed: u64,
 }
 
 #[derive(Debug)]
-struct Node {
-    tracer: Option<Tracer>,
-    node: StorageNode,
-    proxy: Proxy,
-    clock: Option<Clock>,
-    disk: Disk,
-    stopped: bool,
-    killed: bool,
-    isolated: bool,
+pub(super) struct Node {
+    pub(super) tracer: Option<Tracer>,
+    pub(super) service: StorageNode,
+    pub(super) proxy: Proxy,
+    pub(super) clock: Option<Clock>,
+    pub(super) disk: Disk,
+    pub(super) stopped: bool,
+    pub(super) killed: bool,
+    pub(super) isolated: bool,
 }
 
 impl Node {
@@ -91,25 +86,25 @@ impl Node {
             let program = arm(program).args(["--reserve-bytes", RESERVE_BYTES]);
             clock.as_ref().map_or_else(|| program.clone(), |clock| clock.under(program.clone()))
         };
-        let node = StorageNode::start_with(Some(&disk.data()), adapt).await;
-        let proxy = Proxy::start(address(node.url.as_str())?).await;
-        Ok(Self { tracer: None, node, proxy, clock, disk, stopped: false, killed: false, isolated: false })
+        let service = StorageNode::start_with(Some(&disk.data()), adapt).await;
+        let proxy = Proxy::start(address(service.url.as_str())?).await;
+        Ok(Self { tracer: None, service, proxy, clock, disk, stopped: false, killed: false, isolated: false })
     }
 
-    fn pid(&self) -> u32 {
-        self.node.process.pid()
+    pub(super) fn pid(&self) -> u32 {
+        self.service.process.pid()
     }
 
-    fn kill(&mut self) {
+    pub(super) fn kill(&mut self) {
         // A process that is traced or stopped dies of SIGKILL, too.
-        self.node.process.kill();
+        self.service.process.kill();
         (self.tracer, self.stopped, self.killed) = (None, false, true);
     }
 
     /// Does not wait until it answers.
-    fn restart(&mut self) {
+    pub(super) fn restart(&mut self) {
         self.kill();
-        self.node.process.restart();
+        self.service.process.restart();
         self.killed = false;
     }
 }
@@ -138,7 +133,7 @@ impl Grounds {
             None => program,
         };
         let (mut nodes, mounts) = (Vec::new(), Disk::can_be_mounted());
-        for _ in 0..NODES + SPARES {
+        for _ in 0..=NODES {
             nodes.push(Node::start(scenario, mounts, arm).await?);
         }
         let first: Vec<_> = nodes.iter().take(NODES).map(|node| format!("http://{}", node.proxy.addr)).collect();
@@ -173,7 +168,7 @@ impl Grounds {
     pub(super) fn site(&self) -> Site {
         let address = |(number, node): (usize, &Node)| {
             let theirs = format!("http://{}", node.proxy.addr).parse().ok()?;
-            Some(StorageAddress { theirs, ours: node.node.url.clone(), zone: format!("zone-{}", number + 1) })
+            Some(StorageAddress { theirs, ours: node.service.url.clone(), zone: format!("zone-{}", number + 1) })
         };
         Site {
             webs: vec![self.web.origin.clone()],
@@ -190,98 +185,7 @@ impl Grounds {
 
     /// The nodes' addresses that are never cut.
     pub(super) fn addresses(&self) -> Vec<NodeUrl> {
-        self.nodes.iter().map(|node| node.node.url.clone()).collect()
-    }
-
-    /// Strikes; answers what there is to say about it.
-    pub(super) async fn harm(&mut self, number: usize, strike: Strike) -> anyhow::Result<Option<String>> {
-        let seed = self.seed.wrapping_add(number as u64);
-        match strike {
-            Strike::Kill(node) => self.node(node)?.kill(),
-            Strike::Stop(node) => {
-                let node = self.node(node)?;
-                node.node.process.suspend();
-                node.stopped = true;
-            }
-            Strike::Isolate(..) | Strike::CutClients(..) | Strike::CutCoordinator(..) | Strike::CutPair(..) => {
-                self.cuts.insert(number, strike);
-                self.apply_cuts().await;
-            }
-            Strike::Slow(node, ms) => self.node(node)?.proxy.fault(Fault::Delay(Duration::from_millis(ms))),
-            Strike::Break(node, bytes) => self.node(node)?.proxy.fault(Fault::CutAfter(bytes)),
-            Strike::JumpClock(node, seconds) => self.node(node)?.clock.as_ref().context("no clock")?.jump(seconds)?,
-            Strike::JumpCoordinatorClock(seconds) => self.web_clock.as_ref().context("no clock")?.jump(seconds)?,
-            Strike::FillDisk(node, leave_bytes) => {
-                let disk = &self.node(node)?.disk;
-                tokio::task::block_in_place(|| disk.fill(leave_bytes))?;
-            }
-            Strike::FailSyncs(node) => self.trace(node, SYNC_CALLS)?,
-            Strike::FailReads(node) => self.trace(node, READ_CALLS)?,
-            Strike::RotBlobs(node, count) => {
-                let turned = self.node(node)?.disk.rot(count, seed)?;
-                return Ok(Some(format!("{turned} blobs rot")));
-            }
-            Strike::LoseDisk(node) => {
-                let node = self.node(node)?;
-                node.kill();
-                tokio::task::block_in_place(|| node.disk.lose())?;
-            }
-            Strike::KillCoordinator => self.web.process.kill(),
-            Strike::StopCoordinator => self.web.process.suspend(),
-            Strike::Abort(step, skips) => {
-                let dir = self.steps.as_ref().context("no step can be armed")?;
-                let (next, file) = (dir.path().join("next"), dir.path().join(FAIL));
-                fs::write(&next, format!("{} {skips}", step.name())).context("a step cannot be armed")?;
-                fs::rename(next, file).context("a step cannot be armed")?;
-                self.armed = Some(step);
-            }
-        }
-        Ok(None)
-    }
-
-    /// Ends a strike; what is started again may take a moment until it answers.
-    pub(super) async fn heal(&mut self, number: usize, strike: Strike) -> anyhow::Result<()> {
-        match strike {
-            Strike::Kill(node) | Strike::LoseDisk(node) => {
-                self.node(node)?.restart();
-                // The new process is to be cut off like the one before.
-                self.apply_cuts().await;
-            }
-            Strike::Stop(node) => {
-                let node = self.node(node)?;
-                if std::mem::take(&mut node.stopped) {
-                    node.node.process.resume();
-                }
-            }
-            Strike::Isolate(..) | Strike::CutClients(..) | Strike::CutCoordinator(..) | Strike::CutPair(..) => {
-                self.cuts.remove(&number);
-                self.apply_cuts().await;
-            }
-            Strike::Slow(node, _) | Strike::Break(node, _) => self.node(node)?.proxy.fault(Fault::None),
-            Strike::JumpClock(node, _) => self.node(node)?.clock.as_ref().context("no clock")?.jump(0)?,
-            Strike::JumpCoordinatorClock(_) => self.web_clock.as_ref().context("no clock")?.jump(0)?,
-            Strike::FillDisk(node, _) => self.node(node)?.disk.empty()?,
-            Strike::FailReads(node) => self.node(node)?.tracer = None,
-            Strike::FailSyncs(node) => {
-                let client = self.client(node)?;
-                let node = self.node(node)?;
-                node.tracer = None;
-                // Only a restart makes a disk writable again whose fsync has failed.
-                let info = client.info().await;
-                if info.is_ok_and(|info| info.disk == DiskState::ReadOnly) {
-                    node.restart();
-                }
-            }
-            Strike::RotBlobs(..) => {}
-            Strike::KillCoordinator => {
-                self.web.process.restart();
-                self.apply_cuts().await;
-            }
-            Strike::StopCoordinator => self.web.process.resume(),
-            // What is armed is disarmed by itself.
-            Strike::Abort(..) => {}
-        }
-        Ok(())
+        self.nodes.iter().map(|node| node.service.url.clone()).collect()
     }
 
     /// Disarms the step; what has aborted at this very moment is started again.
@@ -317,7 +221,7 @@ impl Grounds {
             Side::Node => {
                 // One that the script has killed has no tracer, no file to fail and is started by the script.
                 for (number, node) in self.nodes.iter_mut().enumerate().filter(|(_, node)| !node.killed) {
-                    if node.node.process.has_ended() {
+                    if node.service.process.has_ended() {
                         node.restart();
                         (ended, which) = (true, Some(number));
                     }
@@ -334,58 +238,12 @@ impl Grounds {
 
     /// A client of a node whose way to it is never cut.
     pub(super) fn client(&self, node: usize) -> anyhow::Result<NodeClient> {
-        let url = self.nodes.get(node).context("no such node")?.node.url.clone();
+        let url = self.nodes.get(node).context("no such node")?.service.url.clone();
         Ok(NodeClient::new(self.caller.clone(), url))
     }
 
-    fn node(&mut self, number: usize) -> anyhow::Result<&mut Node> {
+    pub(super) fn node(&mut self, number: usize) -> anyhow::Result<&mut Node> {
         self.nodes.get_mut(number).context("no such node")
-    }
-
-    fn trace(&mut self, node: usize, calls: &str) -> anyhow::Result<()> {
-        let node = self.node(node)?;
-        node.tracer = Some(Tracer::attach(node.pid(), calls, "EIO")?);
-        Ok(())
-    }
-
-    /// Makes the proxies do what all present cuts ask for together; of two at one node the later one says how.
-    async fn apply_cuts(&mut self) {
-        let pids: Vec<u32> = self.nodes.iter().map(Node::pid).collect();
-        let pid = |node: usize| pids.get(node).copied().unwrap_or_default();
-        let (own, web) = (std::process::id(), self.web.process.pid());
-        for (number, node) in self.nodes.iter_mut().enumerate() {
-            let (mut barred, mut how, mut isolated) = (Vec::new(), None, None);
-            for cut in self.cuts.values() {
-                let (who, cut) = match *cut {
-                    Strike::Isolate(other, cut) if other == number => {
-                        isolated = Some(cut);
-                        continue;
-                    }
-                    Strike::Isolate(other, cut) => (pid(other), cut),
-                    Strike::CutClients(other, cut) if other == number => (own, cut),
-                    Strike::CutCoordinator(other, cut) if other == number => (web, cut),
-                    Strike::CutPair(one, other, cut) if one == number => (pid(other), cut),
-                    Strike::CutPair(one, other, cut) if other == number => (pid(one), cut),
-                    _ => continue,
-                };
-                barred.push(who);
-                how = Some(cut);
-            }
-            match how {
-                Some(cut) => node.proxy.bar(barred, cut),
-                None => node.proxy.admit(),
-            }
-            match isolated {
-                Some(Cut::Reject) => node.proxy.kill().await,
-                Some(Cut::Swallow) => node.proxy.fault(Fault::Stall),
-                None if node.isolated => {
-                    node.proxy.fault(Fault::None);
-                    node.proxy.revive().await;
-                }
-                None => {}
-            }
-            node.isolated = isolated.is_some();
-        }
     }
 
     /// Keeps the logs of all processes, and what the nodes know of the layout.
@@ -393,8 +251,8 @@ impl Grounds {
         fs::create_dir_all(dir).with_context(|| format!("{} cannot be made", dir.display()))?;
         fs::write(dir.join("web.log"), self.web.process.log())?;
         for (number, node) in self.nodes.iter().enumerate() {
-            let name = format!("node-{number}-{}.log", node.node.id);
-            fs::write(dir.join(name), node.node.process.log())?;
+            let name = format!("node-{number}-{}.log", node.service.id);
+            fs::write(dir.join(name), node.service.process.log())?;
         }
         Ok(())
     }

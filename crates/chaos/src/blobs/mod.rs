@@ -10,6 +10,7 @@
 //! - a write that was not acknowledged is whole or absent;
 //! - while at most one node of four is harmed, no read fails or takes long.
 
+mod blows;
 mod books;
 mod client;
 mod clock;

@@ -24,27 +24,27 @@ const HARMED_MAX: usize = 1;
 
 /// Reads blobs until the end.
 pub(super) async fn read(scene: Scene, ring: Ring, seed: u64) {
-    let mut rng = StdRng::seed_from_u64(seed);
-    while scene.rest(Duration::from_millis(rng.random_range(REST_MS))).await {
-        let kind = rng.random_range(0..20);
+    let mut dice = StdRng::seed_from_u64(seed);
+    while scene.rest(Duration::from_millis(dice.random_range(REST_MS))).await {
+        let kind = dice.random_range(0..20);
         let wanted = |stand| match kind {
             0 => stand == Stand::Unsure,
             1 => stand == Stand::Leaving,
             2..5 => matches!(stand, Stand::Deleted { .. }),
             _ => stand == Stand::Acknowledged,
         };
-        let Some(number) = scene.books.pick(&mut rng, wanted) else { continue };
+        let Some(number) = scene.books.pick(&mut dice, wanted) else { continue };
         let entry = scene.books.entry(number);
-        let part = rng.random_bool(0.3).then(|| part_of(entry.content.len(), &mut rng));
+        let part = dice.random_bool(0.3).then(|| part_of(entry.content.len(), &mut dice));
         read_one(&scene.books, &ring, number, &entry, part).await;
     }
 }
 
 /// Some part of a blob; now and then one that reaches beyond its end.
-fn part_of(len_bytes: usize, rng: &mut impl Rng) -> Range<u64> {
+fn part_of(len_bytes: usize, dice: &mut impl Rng) -> Range<u64> {
     let len_bytes = len_bytes as u64;
-    let start = rng.random_range(0..len_bytes);
-    let end = rng.random_range(start + 1..=len_bytes + len_bytes / 8 + 1);
+    let start = dice.random_range(0..len_bytes);
+    let end = dice.random_range(start + 1..=len_bytes + len_bytes / 8 + 1);
     start..end
 }
 

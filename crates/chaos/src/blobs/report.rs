@@ -1,6 +1,10 @@
 //! The report of many seeds, in Markdown.
 
-use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt::{self, Write as _},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use triton_kit::MigrationStep;
@@ -23,7 +27,10 @@ pub fn report(tallies: &[Tally], began: Timestamp, crashed: &[(u64, String)]) ->
     let rough = tallies.iter().filter(|tally| tally.rough).count();
     let seeds = tallies.len() + crashed.len();
     let when = began.strftime("%Y-%m-%d %H:%M UTC");
-    text.push_str(&format!("{seeds} seeds, begun {when}; in {rough} of them two nodes were harmed at once.\n\n"));
+    write(
+        &mut text,
+        format_args!("{seeds} seeds, begun {when}; in {rough} of them two nodes were harmed at once.\n\n"),
+    );
     verdict(&mut text, tallies, crashed);
     reads(&mut text, tallies);
     table(&mut text, "Counts", "count", &sum(tallies, |tally| &tally.counts));
@@ -40,22 +47,27 @@ pub fn report(tallies: &[Tally], began: Timestamp, crashed: &[(u64, String)]) ->
     text
 }
 
+/// A string takes everything.
+fn write(text: &mut String, words: fmt::Arguments<'_>) {
+    text.write_fmt(words).unwrap_or_default();
+}
+
 fn verdict(text: &mut String, tallies: &[Tally], crashed: &[(u64, String)]) {
     let of = |broken| tallies.iter().map(|tally| tally.broken(broken)).sum::<u64>();
     let total: u64 = Broken::ALL.into_iter().map(of).sum();
     let word = if total == 0 && crashed.is_empty() { "Every promise was kept." } else { "PROMISES WERE BROKEN." };
-    text.push_str(&format!("## Verdict\n\n{word}\n\n| promise broken | times |\n|---|---|\n"));
+    write(text, format_args!("## Verdict\n\n{word}\n\n| promise broken | times |\n|---|---|\n"));
     for broken in Broken::ALL {
-        text.push_str(&format!("| {} | {} |\n", broken.words(), of(broken)));
+        write(text, format_args!("| {} | {} |\n", broken.words(), of(broken)));
     }
-    text.push_str(&format!("| runs that broke down themselves | {} |\n\n", crashed.len()));
+    write(text, format_args!("| runs that broke down themselves | {} |\n\n", crashed.len()));
     for (seed, why) in crashed {
-        text.push_str(&format!("- seed {seed}: {why}\n"));
+        write(text, format_args!("- seed {seed}: {why}\n"));
     }
     for tally in tallies.iter().filter(|tally| !tally.is_clean()) {
-        text.push_str(&format!("### Seed {} ({})\n\n`{}`\n\n", tally.seed, tally.scenario, tally.command()));
+        write(text, format_args!("### Seed {} ({})\n\n`{}`\n\n", tally.seed, tally.scenario, tally.command()));
         for line in &tally.texts {
-            text.push_str(&format!("- {line}\n"));
+            write(text, format_args!("- {line}\n"));
         }
         text.push('\n');
     }
@@ -63,7 +75,9 @@ fn verdict(text: &mut String, tallies: &[Tally], crashed: &[(u64, String)]) {
 
 fn reads(text: &mut String, tallies: &[Tally]) {
     let mut all = Latencies::default();
-    tallies.iter().for_each(|tally| all.merge(&tally.latencies()));
+    for tally in tallies {
+        all.merge(&tally.latencies());
+    }
     let slowest = tallies.iter().max_by_key(|tally| tally.read_max_ms);
     let rows = [
         ("judged, at most one node of four being harmed", all.count()),
@@ -74,10 +88,10 @@ fn reads(text: &mut String, tallies: &[Tally]) {
     ];
     text.push_str("## Reads\n\n| what | value |\n|---|---|\n");
     for (what, value) in rows {
-        text.push_str(&format!("| {what} | {value} |\n"));
+        write(text, format_args!("| {what} | {value} |\n"));
     }
     if let Some(tally) = slowest {
-        text.push_str(&format!("| the longest, in seed {} | {} |\n", tally.seed, tally.slowest));
+        write(text, format_args!("| the longest, in seed {} | {} |\n", tally.seed, tally.slowest));
     }
     text.push('\n');
 }
@@ -96,9 +110,9 @@ fn sum(tallies: &[Tally], of: impl Fn(&Tally) -> &BTreeMap<String, u64>) -> BTre
 }
 
 fn table(text: &mut String, title: &str, value: &str, rows: &BTreeMap<String, u64>) {
-    text.push_str(&format!("## {title}\n\n| what | {value} |\n|---|---|\n"));
+    write(text, format_args!("## {title}\n\n| what | {value} |\n|---|---|\n"));
     for (what, count) in rows {
-        text.push_str(&format!("| {what} | {count} |\n"));
+        write(text, format_args!("| {what} | {count} |\n"));
     }
     text.push('\n');
 }
@@ -109,7 +123,7 @@ fn left_out(text: &mut String, tallies: &[Tally]) {
         *reasons.entry(reason).or_default() += 1;
     }
     for (reason, seeds) in reasons {
-        text.push_str(&format!("Left out in {seeds} seeds: {reason}.\n\n"));
+        write(text, format_args!("Left out in {seeds} seeds: {reason}.\n\n"));
     }
 }
 
@@ -131,6 +145,6 @@ fn by_seed(text: &mut String, tallies: &[Tally]) {
             tally.settled_after_ms.to_string(),
             if tally.is_clean() { "yes" } else { "NO" }.to_owned(),
         ];
-        writeln!(text, "| {} |", cells.join(" | ")).unwrap_or_default();
+        write(text, format_args!("| {} |\n", cells.join(" | ")));
     }
 }

@@ -28,6 +28,8 @@ const DELETERS: u64 = 2;
 /// Blobs that are there from the beginning, and how many of them are deleted while all is well.
 const FURNITURE: u64 = 150;
 const FURNITURE_DELETED: usize = 30;
+/// How long there is trouble: enough for some changes of the layout.
+const PLAY: Duration = Duration::from_secs(12);
 /// How soon the two clients look for a new layout.
 const FOLLOW_EVERY: [Duration; 2] = [Duration::from_millis(40), Duration::from_millis(250)];
 /// Between two acts of the admin, in milliseconds.
@@ -50,6 +52,8 @@ pub struct Plan {
     pub read_max: Duration,
     /// Where logs are kept when a promise was broken.
     pub logs: Option<PathBuf>,
+    /// Whether they are kept in any case.
+    pub keeps_logs: bool,
 }
 
 impl Plan {
@@ -58,11 +62,12 @@ impl Plan {
         Self {
             seed,
             scenario: Scenario::of_seed(seed),
-            duration: Duration::from_secs(10),
+            duration: PLAY,
             settle_deadline: Duration::from_secs(90),
             read_p99_max: Duration::from_millis(300),
             read_max: Duration::from_secs(1),
             logs: None,
+            keeps_logs: false,
         }
     }
 }
@@ -88,9 +93,9 @@ pub async fn run(plan: &Plan) -> anyhow::Result<Tally> {
         let admin = Admin::new(stage.clone(), seed_of(plan.seed, 300), usize::from(REPLICAS) + 1);
         actors.spawn(admin.resting(ADMIN_REST_MS).work());
     }
-    let play = nemesis::haunt(&mut grounds, &scene.books, &script);
+    let haunting = nemesis::haunt(&mut grounds, &scene.books, &script);
     let end = tokio::time::sleep(plan.duration);
-    let (haunted, ()) = tokio::join!(play, end);
+    let (haunted, ()) = tokio::join!(haunting, end);
     scene.stop.cancel();
     stage.stop.cancel();
     haunted?;
@@ -102,7 +107,7 @@ pub async fn run(plan: &Plan) -> anyhow::Result<Tally> {
     let ending = ending::judge(&stage, admin, &scene.books, &clients[1].ring, plan.settle_deadline).await;
     judge_latencies(plan, &scene.books);
     let tally = Tally::of(plan, &script, left_out, &scene.books, &stage, &ending, began.elapsed());
-    if !tally.is_clean()
+    if (plan.keeps_logs || !tally.is_clean())
         && let Some(logs) = &plan.logs
     {
         grounds.keep_logs(logs)?;

@@ -42,7 +42,7 @@ impl Script {
         let kinds: Vec<Trouble> =
             scenario.troubles().iter().copied().filter(|trouble| *trouble != Trouble::Reconfigure).collect();
         let mut steps = Vec::new();
-        for lane in 0..1 + usize::from(rough) {
+        for lane in 0..=usize::from(rough) {
             let mut lane_rng = StdRng::seed_from_u64(rng.random());
             // Lanes take the nodes in turn, so that they never strike the same one.
             let own: Vec<usize> = (0..nodes).filter(|node| !rough || node % 2 == lane).collect();

@@ -43,7 +43,6 @@ pub struct Tally {
 }
 
 impl Tally {
-    #[expect(clippy::too_many_arguments, reason = "all that a run has produced")]
     pub(super) fn of(
         plan: &Plan,
         script: &Script,

@@ -33,12 +33,12 @@ const CALM: Duration = Duration::from_secs(12);
 
 /// Writes blobs until the end.
 pub(super) async fn write(scene: Scene, ring: Ring, name: u64, seed: u64) {
-    let mut rng = StdRng::seed_from_u64(seed);
+    let mut dice = StdRng::seed_from_u64(seed);
     for number in 0.. {
-        if !scene.rest(Duration::from_millis(rng.random_range(WRITE_REST_MS))).await {
+        if !scene.rest(Duration::from_millis(dice.random_range(WRITE_REST_MS))).await {
             return;
         }
-        write_one(&scene.books, &ring, seed, (name, number), &mut rng).await;
+        write_one(&scene.books, &ring, seed, (name, number), &mut dice).await;
     }
 }
 
@@ -48,14 +48,14 @@ pub(super) async fn write_one(
     ring: &Ring,
     seed: u64,
     (writer, number): (u64, u64),
-    rng: &mut StdRng,
+    dice: &mut StdRng,
 ) -> bool {
     let Ok(key) = format!("v/fault-{writer}/1/{number}").parse::<BlobKey>() else { return false };
-    let len_bytes = length(rng, books.open().content_bytes);
+    let len_bytes = length(dice, books.open().content_bytes);
     let content = content(seed, number, len_bytes);
     let entry = books.begin(key.clone(), content.clone());
     for _ in 0..ATTEMPTS_MAX {
-        let patience = if rng.random_bool(LEAVES) { rng.random_range(0..30) } else { 60_000 };
+        let patience = if dice.random_bool(LEAVES) { dice.random_range(0..30) } else { 60_000 };
         let written = timeout(Duration::from_millis(patience), ring.put(&key, content.clone())).await;
         match written {
             Ok(Ok(receipt)) => {
@@ -76,7 +76,7 @@ pub(super) async fn write_one(
             Err(_) => {}
         }
         books.open().counts.writes_unsure += 1;
-        if !rng.random_bool(INSISTS) {
+        if !dice.random_bool(INSISTS) {
             return false;
         }
     }
@@ -85,12 +85,12 @@ pub(super) async fn write_one(
 
 /// Deletes acknowledged blobs until the end.
 pub(super) async fn delete(scene: Scene, ring: Ring, seed: u64) {
-    let mut rng = StdRng::seed_from_u64(seed);
-    while scene.rest(Duration::from_millis(rng.random_range(DELETE_REST_MS))).await {
+    let mut dice = StdRng::seed_from_u64(seed);
+    while scene.rest(Duration::from_millis(dice.random_range(DELETE_REST_MS))).await {
         // What was left half deleted is tried again now and then.
-        let again = rng.random_bool(0.2);
+        let again = dice.random_bool(0.2);
         let wanted = |stand| stand == Stand::Acknowledged || (again && stand == Stand::Leaving);
-        let Some(number) = scene.books.pick(&mut rng, wanted) else { continue };
+        let Some(number) = scene.books.pick(&mut dice, wanted) else { continue };
         delete_one(&scene.books, &ring, number).await;
     }
 }
