@@ -12,6 +12,8 @@ use crate::latency::Latencies;
 pub enum Broken {
     /// An acknowledged blob is not there, or not on all its holders at the end.
     Lost,
+    /// A write was acknowledged before a majority of the replicas had it.
+    FewCopies,
     /// Other bytes than were written.
     WrongBytes,
     /// A deleted blob is served again.
@@ -26,13 +28,14 @@ pub enum Broken {
 
 impl Broken {
     /// All of them, in the order of the report.
-    pub const ALL: [Self; 6] =
-        [Self::Lost, Self::WrongBytes, Self::CameBack, Self::FailedRead, Self::SlowRead, Self::NoRest];
+    pub const ALL: [Self; 7] =
+        [Self::Lost, Self::FewCopies, Self::WrongBytes, Self::CameBack, Self::FailedRead, Self::SlowRead, Self::NoRest];
 
     /// In words.
     pub const fn words(self) -> &'static str {
         match self {
             Self::Lost => "acknowledged blobs lost",
+            Self::FewCopies => "writes acknowledged without a majority of copies",
             Self::WrongBytes => "wrong bytes",
             Self::CameBack => "deleted blobs that came back",
             Self::FailedRead => "failed reads with at most one node of four harmed",

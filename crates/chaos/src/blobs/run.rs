@@ -82,7 +82,8 @@ pub async fn run(plan: &Plan) -> anyhow::Result<Tally> {
     let addresses = grounds.addresses();
     let clients =
         [Client::start(&addresses, FOLLOW_EVERY[0]).await?, Client::start(&addresses, FOLLOW_EVERY[1]).await?];
-    let scene = Scene { books: Arc::new(Books::new()), stop: CancellationToken::new() };
+    let nodes = (0..grounds.count()).map(|node| grounds.client(node)).collect::<Result<_, _>>()?;
+    let scene = Scene { books: Arc::new(Books::new()), nodes: Arc::new(nodes), stop: CancellationToken::new() };
     let rough = if script.rough { ", rough" } else { "" };
     log::line(Duration::ZERO, &format!("seed {}, scenario {scenario}{rough}", plan.seed));
     furnish(&scene.books, &clients, plan.seed).await?;

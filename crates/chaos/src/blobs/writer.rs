@@ -14,6 +14,7 @@ use super::{
     books::{Books, Stand},
     content::{content, length},
     counts::Broken,
+    grounds::REPLICAS,
     scene::Scene,
 };
 
@@ -26,6 +27,10 @@ const LEAVES: f64 = 0.02;
 /// How often a writer writes again what was not acknowledged.
 const INSISTS: f64 = 0.6;
 const ATTEMPTS_MAX: u32 = 4;
+/// How often the copies of a write are counted, and how many there must be.
+const COUNTED: f64 = 0.2;
+const MAJORITY: usize = REPLICAS as usize / 2 + 1;
+const COUNT_TIMEOUT: Duration = Duration::from_millis(300);
 /// A delete that took less was not given up by any holder: the ring waits for the last of them for half a second.
 const FIRM_WITHIN: Duration = Duration::from_millis(400);
 /// Circuits that a harm has opened are closed again after so long a calm.
@@ -38,19 +43,24 @@ pub(super) async fn write(scene: Scene, ring: Ring, name: u64, seed: u64) {
         if !scene.rest(Duration::from_millis(dice.random_range(WRITE_REST_MS))).await {
             return;
         }
-        write_one(&scene.books, &ring, seed, (name, number), &mut dice).await;
+        let written = write_one(&scene.books, &ring, seed, (name, number), &mut dice).await;
+        if let Some(entry) = written
+            && dice.random_bool(COUNTED)
+        {
+            count_copies(&scene, entry).await;
+        }
     }
 }
 
-/// Writes one blob, with some insistence, and says whether it was acknowledged.
+/// Writes one blob, with some insistence, and answers its entry where it was acknowledged.
 pub(super) async fn write_one(
     books: &Arc<Books>,
     ring: &Ring,
     seed: u64,
     (writer, number): (u64, u64),
     dice: &mut StdRng,
-) -> bool {
-    let Ok(key) = format!("v/fault-{writer}/1/{number}").parse::<BlobKey>() else { return false };
+) -> Option<usize> {
+    let Ok(key) = format!("v/fault-{writer}/1/{number}").parse::<BlobKey>() else { return None };
     let len_bytes = length(dice, books.open().content_bytes);
     let content = content(seed, number, len_bytes);
     let entry = books.begin(key.clone(), content.clone());
@@ -66,21 +76,32 @@ pub(super) async fn write_one(
                     drop(inner);
                     books.breach(Broken::WrongBytes, &format!("{key} was acknowledged with another hash"));
                 }
-                return true;
+                return Some(entry);
             }
             Ok(Err(error @ (RingError::Exists { .. } | RingError::Deleted { .. }))) => {
                 books.breach(Broken::WrongBytes, &format!("{key} was written for the first time: {error}"));
-                return false;
+                return None;
             }
             Ok(Err(error)) => tracing_line(books, &format!("write of {key}: {error}")),
             Err(_) => {}
         }
         books.open().counts.writes_unsure += 1;
         if !dice.random_bool(INSISTS) {
-            return false;
+            return None;
         }
     }
-    false
+    None
+}
+
+/// Counts the copies of what was acknowledged a moment ago; a node that cannot be asked may have one.
+async fn count_copies(scene: &Scene, entry: usize) {
+    let (books, key) = (&scene.books, scene.books.entry(entry).key);
+    let answers = scene.nodes.iter().map(|node| timeout(COUNT_TIMEOUT, node.head(&key)));
+    let answers = futures_util::future::join_all(answers).await;
+    let possible = answers.iter().filter(|answer| !matches!(answer, Ok(Ok(None)))).count();
+    if possible < MAJORITY && books.stand(entry) == Stand::Acknowledged && !books.weather.is_content_lost() {
+        books.breach(Broken::FewCopies, &format!("{key} has {possible} copies at most"));
+    }
 }
 
 /// Deletes acknowledged blobs until the end.
