@@ -1,6 +1,6 @@
 # The work is in scripts/; `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help run test check check-deps fmt bench cluster stop compose-up compose-down compose-test openapi clean
+.PHONY: help run test fault check check-deps fmt bench cluster stop compose-up compose-down compose-test openapi clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -10,6 +10,9 @@ run: ## Install what is missing, build, and run the all-in-one server on http://
 
 test: ## Install what is missing for the tests and run every check and test
 	@scripts/test.sh
+
+fault: ## The long fault run: a hundred seeds of trouble on the storage ring, about 40 minutes (SEEDS=1..=10 for fewer)
+	@scripts/fault.sh
 
 check: ## The fast checks: format, clippy, types and unit tests of the page
 	@scripts/check.sh

@@ -30,6 +30,8 @@ packages() {
   need strace strace
   need jq jq
   need etcd etcd-server
+  # Clocks that jump, in the fault suite.
+  need faketime faketime
   need_file /usr/share/fonts/truetype/dejavu fonts-dejavu-core
 }
 

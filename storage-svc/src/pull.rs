@@ -7,6 +7,7 @@ use triton_api::{
     client::{ClientError, NodeClient},
     storage::{InventoryEntry, PullReport, PullRequest, Tombstone},
 };
+use triton_kit::MigrationStep;
 
 use crate::{
     blocking,
@@ -51,6 +52,7 @@ pub(crate) async fn pull(node: &Node, partition: PartitionId, request: PullReque
     check_partition(partition)?;
     let source = source(node, &request)?;
     let page = source.inventory(partition, request.cursor.as_deref()).await.map_err(PullError::Source)?;
+    MigrationStep::PageListed.reached();
     let (store, bytes_max) = (node.store.clone(), request.bytes_max);
     let Plan { lacking, deleted, mut report } = blocking::run(move || plan(&store, page, bytes_max)).await?;
     for entry in deleted {
@@ -64,6 +66,7 @@ pub(crate) async fn pull(node: &Node, partition: PartitionId, request: PullReque
     while let Some(fetched) = fetches.next().await {
         match fetched? {
             Fetched::Copied(bytes) => {
+                MigrationStep::BlobPulled.reached();
                 report.blobs_copied += 1;
                 report.bytes_copied += bytes;
             }
@@ -76,6 +79,7 @@ pub(crate) async fn pull(node: &Node, partition: PartitionId, request: PullReque
     // Present blobs count as held from here on: their names must be durable, too.
     let store = node.store.clone();
     blocking::run(move || store.settle(partition)).await?;
+    MigrationStep::PagePulled.reached();
     Ok(report)
 }
 

@@ -10,6 +10,7 @@ use triton_api::{
     layout::LayoutRecord,
     storage::{InventoryEntry, ReleaseReport, ReleaseRequest},
 };
+use triton_kit::MigrationStep;
 
 use crate::{
     blocking,
@@ -57,6 +58,7 @@ pub(crate) async fn release(
         Ok::<_, StoreError>(kept)
     })
     .await?;
+    MigrationStep::PageReleased.reached();
     Ok(report)
 }
 
@@ -103,14 +105,19 @@ async fn release_blob(
         tracing::warn!(%key, ?answers, "a copy is kept: not every holder confirms that it has the blob");
         return Ok(None);
     }
+    MigrationStep::BlobConfirmed.reached();
     let (store, id) = (node.store.clone(), node.store.id());
-    blocking::run(move || {
+    let released = blocking::run(move || {
         // Once more, under the lock that a newer layout waits for: this node may have become a holder again.
         store.release(&key, |record| {
             record.is_some_and(|record| is_committed(record, epoch) && is_former_holder(record, partition, id))
         })
     })
-    .await
+    .await?;
+    if released.is_some() {
+        MigrationStep::BlobReleased.reached();
+    }
+    Ok(released)
 }
 
 fn is_committed(record: &LayoutRecord, epoch: Epoch) -> bool {

@@ -74,6 +74,10 @@ pub struct Config {
     /// A storage node that is down for so long is replaced by the others, in seconds; 0 for never
     #[arg(long, env = "TRITON_REPLACE_AFTER_SECONDS", default_value_t = 900, value_name = "SECONDS")]
     pub replace_after_seconds: u64,
+    /// The nodes of each partition are compared this often, and repaired where they differ, in seconds
+    #[arg(long, env = "TRITON_REPAIR_INTERVAL_SECONDS", default_value_t = 10, value_name = "SECONDS",
+          value_parser = clap::value_parser!(u64).range(1..=24 * 3600))]
+    pub repair_interval_seconds: u64,
     /// The secret of the cluster
     #[command(flatten)]
     pub secret: SecretArgs,

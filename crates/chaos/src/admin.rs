@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 use triton_api::{
     client::{ClientError, WebClient},
-    cluster::{NewNode, Node},
+    cluster::{NewNode, Node, NodeChange},
     layout::NodeState,
     rebalance::{ApplyRequest, RebalancePhase},
 };
@@ -14,6 +14,9 @@ use crate::stage::Stage;
 
 /// The rest between two changes, in milliseconds.
 const BETWEEN_MS: std::ops::Range<u64> = 1_000..5_000;
+/// How often a node gets another weight, and which.
+const REWEIGHTS: f64 = 0.25;
+const WEIGHTS: std::ops::Range<u32> = 60..160;
 const FOLLOW_EVERY: Duration = Duration::from_millis(500);
 /// How long the admin watches one migration before it looks anew at what is to be done.
 const FOLLOW_MAX: Duration = Duration::from_secs(120);
@@ -28,17 +31,23 @@ pub(crate) struct Admin {
     /// Active nodes at least: one more than replicas, so that one may be away.
     active_min: usize,
     web: usize,
+    rest_ms: std::ops::Range<u64>,
 }
 
 impl Admin {
     pub(crate) fn new(stage: Stage, seed: u64, active_min: usize) -> Self {
-        Self { stage, rng: StdRng::seed_from_u64(seed), active_min, web: 0 }
+        Self { stage, rng: StdRng::seed_from_u64(seed), active_min, web: 0, rest_ms: BETWEEN_MS }
+    }
+
+    /// The same with other times between two acts, in milliseconds.
+    pub(crate) fn resting(self, rest_ms: std::ops::Range<u64>) -> Self {
+        Self { rest_ms, ..self }
     }
 
     /// Works until the end.
     pub(crate) async fn work(mut self) {
         loop {
-            let rest = Duration::from_millis(self.rng.random_range(BETWEEN_MS));
+            let rest = Duration::from_millis(self.rng.random_range(self.rest_ms.clone()));
             if !self.stage.rest(rest).await {
                 return;
             }
@@ -73,6 +82,21 @@ impl Admin {
 
     async fn stage_a_change(&mut self, nodes: &[Node]) -> Result<(), ClientError> {
         let active: Vec<_> = nodes.iter().filter(|node| node.state == NodeState::Active).collect();
+        if self.rng.random_bool(REWEIGHTS)
+            && let Some(node) = active.choose(&mut self.rng)
+        {
+            let (id, weight) = (node.id, self.rng.random_range(WEIGHTS));
+            let change = NodeChange { weight: Some(weight), ..NodeChange::default() };
+            self.done("reweight", move |web| {
+                let change = change.clone();
+                async move { web.change_node(id, &change).await }
+            })
+            .await?;
+            // Alone, or together with another change.
+            if self.rng.random_bool(0.5) {
+                return Ok(());
+            }
+        }
         let storage = &self.stage.site.storage;
         let absent: Vec<_> = storage.iter().filter(|node| nodes.iter().all(|known| known.url != node.theirs)).collect();
         let drains = active.len() > self.active_min && (absent.is_empty() || self.rng.random_bool(0.5));

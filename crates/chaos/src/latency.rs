@@ -1,6 +1,6 @@
 //! How long reads take, in bounded memory.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 /// The longest latency that is told apart, in milliseconds.
 const MS_MAX: usize = 60_000;
@@ -31,6 +31,38 @@ impl Latencies {
 
     pub(crate) fn max(&self) -> Duration {
         self.max
+    }
+
+    pub(crate) fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// How many there are of each millisecond, of those that there are.
+    pub(crate) fn by_ms(&self) -> BTreeMap<u64, u64> {
+        let counts = self.buckets.iter().enumerate().filter(|(_, count)| **count > 0);
+        counts.map(|(ms, count)| (ms as u64, u64::from(*count))).collect()
+    }
+
+    /// What [`Self::by_ms`] wrote, and the longest.
+    pub(crate) fn of_ms(by_ms: &BTreeMap<u64, u64>, max: Duration) -> Self {
+        let mut latencies = Self { max, ..Self::default() };
+        for (ms, count) in by_ms {
+            let ms = usize::try_from(*ms).unwrap_or(MS_MAX).min(MS_MAX);
+            if let Some(bucket) = latencies.buckets.get_mut(ms) {
+                *bucket += u32::try_from(*count).unwrap_or(u32::MAX);
+            }
+            latencies.count += count;
+        }
+        latencies
+    }
+
+    /// Adds those of another run.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        for (bucket, more) in self.buckets.iter_mut().zip(&other.buckets) {
+            *bucket += more;
+        }
+        self.count += other.count;
+        self.max = self.max.max(other.max);
     }
 
     /// The latency that this share (0 to 1) of all reads did not exceed, to the millisecond above.

@@ -4,6 +4,7 @@
 //! The workload and the checks at the end are the same for both. Everything random comes from one seed.
 
 mod admin;
+pub mod blobs;
 mod breach;
 mod clip;
 mod editor;

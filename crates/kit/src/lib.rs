@@ -14,6 +14,8 @@ pub mod request_id;
 pub mod secret;
 pub mod serve;
 pub mod shutdown;
+pub mod step;
 pub mod telemetry;
 
 pub use problem::ApiError;
+pub use step::MigrationStep;

@@ -41,7 +41,16 @@ impl WebService {
         service
     }
 
+    /// The same with the program adapted: other variables of its environment, another program around it.
+    pub async fn start_under(args: &[&str], adapt: impl FnOnce(Program) -> Program) -> Self {
+        Self::launch_under(args, &[], adapt).await
+    }
+
     async fn launch(args: &[&str], more: &[&str]) -> Self {
+        Self::launch_under(args, more, |program| program).await
+    }
+
+    async fn launch_under(args: &[&str], more: &[&str], adapt: impl FnOnce(Program) -> Program) -> Self {
         let temporary = tempfile::tempdir().unwrap();
         let listen = format!("127.0.0.1:{}", free_port());
         let program = Program::ours("web-svc", temporary.path().join("log"))
@@ -50,7 +59,7 @@ impl WebService {
             .arg(temporary.path().join("data"))
             .args(more.iter().map(OsString::from));
         let origin = format!("http://{listen}");
-        let mut process = program.start();
+        let mut process = adapt(program).start();
         process.wait_ready(&format!("{origin}/readyz"), START_DEADLINE).await;
         // Without an embedded node nobody answers there.
         let node_url = "http://127.0.0.1:9".parse().unwrap();

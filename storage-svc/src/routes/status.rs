@@ -6,7 +6,7 @@ use triton_api::{
     layout::LayoutRecord,
     storage::{DiskState, NodeInfo, route},
 };
-use triton_kit::{ApiError, extract::Json, health::Readiness};
+use triton_kit::{ApiError, MigrationStep, extract::Json, health::Readiness};
 
 use crate::{blocking, node::Node};
 
@@ -48,6 +48,7 @@ pub(super) async fn put_layout(
 ) -> Result<StatusCode, ApiError> {
     let epoch = record.write_epoch();
     blocking::run(move || node.store.learn_layout(record)).await?;
+    MigrationStep::LayoutLearned.reached();
     tracing::info!(%epoch, "the layout is known");
     Ok(StatusCode::NO_CONTENT)
 }

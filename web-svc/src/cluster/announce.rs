@@ -15,6 +15,7 @@ use triton_api::{
     layout::{LayoutNode, LayoutRecord},
     storage::NodeInfo,
 };
+use triton_kit::MigrationStep;
 
 use super::{
     census::Census,
@@ -108,6 +109,9 @@ impl Announcer {
         match self.client(node).put_layout(record).await {
             Ok(()) => {
                 self.told().insert(node.id, digest);
+                if record.next.is_some() {
+                    MigrationStep::NodeAcknowledged.reached();
+                }
                 Reaction::Learned
             }
             Err(ClientError::Unreachable { .. } | ClientError::Timeout { .. }) => Reaction::Silent,

@@ -8,6 +8,7 @@ use triton_api::{
     layout::{Layout, LayoutNode, LayoutRecord, NodeState},
     rebalance::RebalancePlan,
 };
+use triton_kit::MigrationStep;
 
 use super::{
     Cluster,
@@ -129,7 +130,9 @@ impl Cluster {
     async fn stage(&self, state: &State, staged: StagedLayout) -> Result<(), ClusterError> {
         self.propose(state.layout.value.write_layout(), &staged).await?;
         let change = Change::new().require(RecordKey::layout(), state.expect_layout());
-        self.records.commit(put_staged(change, state, &staged)?).await
+        self.records.commit(put_staged(change, state, &staged)?).await?;
+        MigrationStep::ChangeStaged.reached();
+        Ok(())
     }
 
     /// Computes the layout that comes next, off the threads that serve requests.
@@ -183,7 +186,9 @@ impl Cluster {
             .put(RecordKey::layout(), state.expect_layout(), &layout)?
             .put(RecordKey::migration(), state.expect_migration(), &migration)?
             .delete(RecordKey::staged_layout(), state.expect_staged());
+        MigrationStep::PlanMade.reached();
         self.records.commit(change).await?;
+        MigrationStep::EpochsOpened.reached();
         tracing::info!(from = %migration.from, to = %migration.to, bytes, "a migration begins");
         self.refresh().await
     }
@@ -206,7 +211,7 @@ impl Cluster {
         let decide = |state: &State| {
             let Some(running) = state.migration() else {
                 let change = Change::new().delete(RecordKey::staged_layout(), state.expect_staged());
-                return Ok(((), state.staged.is_some().then_some(change)));
+                return Ok((false, state.staged.is_some().then_some(change)));
             };
             let too_late = "The new epoch is committed already: stage the opposite change instead.";
             let reversed = migration::reverse(&state.layout.value, running, Timestamp::now());
@@ -215,9 +220,11 @@ impl Cluster {
                 .ok_or_else(|| ClusterError::Refused(too_late.to_owned()))?;
             let change = Change::new().put(RecordKey::layout(), state.expect_layout(), &layout)?;
             let change = change.put(RecordKey::migration(), state.expect_migration(), &reversal)?;
-            Ok(((), Some(change)))
+            Ok((true, Some(change)))
         };
-        self.records.decide(decide).await?;
+        if self.records.decide(decide).await? {
+            MigrationStep::WayBackOpened.reached();
+        }
         self.refresh().await
     }
 }

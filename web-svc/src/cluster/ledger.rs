@@ -7,6 +7,7 @@ use std::{
 };
 
 use triton_api::PartitionId;
+use triton_kit::MigrationStep;
 
 use super::{
     error::ClusterError,
@@ -125,7 +126,11 @@ impl Ledger {
             let change = Change::new().put(RecordKey::migration(), Expect::At(revision), &update)?;
             match records.commit(change).await {
                 Err(error) if error.is_conflict() => {}
-                other => return other,
+                Ok(()) => {
+                    MigrationStep::CursorsWritten.reached();
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
             }
         }
         Ok(())

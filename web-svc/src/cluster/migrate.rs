@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::{task::JoinSet, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use triton_api::{PartitionId, layout::LayoutRecord};
+use triton_kit::MigrationStep;
 
 use super::{
     Cluster,
@@ -166,6 +167,7 @@ impl Work {
             let is_safe = |partition| fence::is_safe(&self.record, partition, &learned.by);
             let waits = moves::in_motion(&self.record).into_iter().any(|partition| !is_safe(partition));
             if learned.refused.is_empty() && !waits {
+                MigrationStep::WritesFenced.reached();
                 return Ok(());
             }
             self.explain(learned.refused);
@@ -223,6 +225,7 @@ impl Work {
     fn note(&self, partition: PartitionId, outcome: Result<(), MoveError>) -> bool {
         match outcome {
             Ok(()) => {
+                MigrationStep::PartitionComplete.reached();
                 self.ledger.finished(partition);
                 return true;
             }
@@ -233,6 +236,7 @@ impl Work {
     }
 
     async fn commit(&self) -> Result<(), ClusterError> {
+        MigrationStep::AllComplete.reached();
         self.ledger.write(&self.cluster.records, &self.migration).await?;
         let records = &self.cluster.records;
         let committed = records.decide(|state| {
@@ -249,6 +253,7 @@ impl Work {
             Ok((true, Some(change)))
         });
         if committed.await? {
+            MigrationStep::EpochCommitted.reached();
             tracing::info!(epoch = %self.migration.to, "the new epoch is committed");
         }
         self.cluster.refresh().await
@@ -265,6 +270,7 @@ impl Work {
         let grace = SignedDuration::try_from(self.cluster.inner.settings.reclaim_grace).unwrap_or(SignedDuration::MAX);
         let left = grace.saturating_sub(Timestamp::now().duration_since(committed_at));
         self.pause(Duration::try_from(left).unwrap_or_default()).await;
+        MigrationStep::ReleaseBegun.reached();
         let mut backoff = Backoff::default();
         let mut fruitless = 0;
         while !self.is_held() && fruitless < FRUITLESS_ROUNDS_MAX {
@@ -288,6 +294,7 @@ impl Work {
 
     /// Ends the migration: nodes that leave and hold nothing are dropped, the others stay staged for removal.
     async fn finish(&self) -> Result<(), ClusterError> {
+        MigrationStep::HoldersEmptied.reached();
         let mut empty = Vec::new();
         for id in &self.migration.removals {
             let Some(node) = self.record.node(*id) else { continue };
@@ -310,6 +317,7 @@ impl Work {
                 Ok(((), Some(super::control::removal(state, &self.migration.removals, &empty, change)?)))
             })
             .await?;
+        MigrationStep::NodesRemoved.reached();
         tracing::info!(epoch = %self.migration.to, "the migration is done");
         self.cluster.refresh().await
     }

@@ -10,6 +10,7 @@ use triton_api::{
     layout::LayoutRecord,
     storage::{PullRequest, ReleaseReport, ReleaseRequest},
 };
+use triton_kit::MigrationStep;
 
 use super::{moves::Pull, pace::Throttle};
 
@@ -105,8 +106,12 @@ impl Mover<'_> {
             if self.hold.is_cancelled() {
                 return Err(MoveError::Held);
             }
+            if step.cursor.is_none() {
+                MigrationStep::PullBegun.reached();
+            }
             let report = client.pull(partition, &step).await;
             let report = report.map_err(|source| MoveError::Pull { to, from, partition, source: Box::new(source) })?;
+            MigrationStep::PullPageDone.reached();
             copied(report.bytes_copied);
             failed.extend(report.failed);
             // The bytes are accounted for whether or not the wait is cut short.
@@ -152,6 +157,7 @@ impl Mover<'_> {
         let client = self.client(node)?;
         let failed = |source| MoveError::Release { node, partition, source: Box::new(source) };
         let report = client.release(partition, &ReleaseRequest { epoch }).await.map_err(failed)?;
+        MigrationStep::ReleasePageDone.reached();
         metrics::counter!("triton_reclaimed_bytes_total").increment(report.bytes_released);
         if report.blobs_kept > 0 {
             self.bury(partition, node, epoch).await?;
