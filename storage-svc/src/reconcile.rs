@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use triton_api::{
     BlobHash, PartitionId,
     client::{ClientError, NodeClient},
+    layout::{LayoutNode, NodeState},
     storage::{Tombstone, TombstoneDigest},
 };
 
@@ -103,12 +104,9 @@ async fn reconcile(node: &Node, absence: u64) {
 
 fn others(node: &Node) -> Vec<NodeClient> {
     let Some(record) = node.store.layout() else { return Vec::new() };
-    record
-        .nodes()
-        .into_iter()
-        .filter(|other| other.id != node.store.id())
-        .map(|other| node.client(&other.url))
-        .collect()
+    // Nobody speaks to a node that the layout has given up.
+    let is_asked = |other: &&LayoutNode| other.id != node.store.id() && other.state != NodeState::Down;
+    record.nodes().into_iter().filter(is_asked).map(|other| node.client(&other.url)).collect()
 }
 
 /// Takes over what a node knows of deletes; answers how many were new.

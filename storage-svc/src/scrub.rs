@@ -21,7 +21,7 @@ const PASS_SECONDS: u64 = 25 * 24 * 60 * 60;
 const BYTES_PER_SECOND_MIN: u64 = 64 * 1024;
 /// The fastest unless told otherwise, a third of what a slow disk reads: enough for 138 TB in a pass.
 const BYTES_PER_SECOND_MAX: u64 = 64 * 1024 * 1024;
-/// What a file costs beside its bytes: a seek or two.
+/// What a file or a directory costs beside its bytes: a seek or two.
 const FILE_COST_BYTES: u64 = 16 * 1024;
 /// The longest that one chunk gives way, so that a busy node is verified, too.
 const GIVE_WAY_MAX: Duration = Duration::from_millis(500);
@@ -56,10 +56,7 @@ impl Scrubber {
     /// Works until it is stopped; then it writes down how far it has come.
     pub(crate) async fn run(self) {
         while !self.stop.is_cancelled() {
-            let used_bytes = self.store.info().map_or(0, |info| info.used_bytes);
-            let rate = rate(self.bytes_per_second, used_bytes);
-            self.store.with_scrub(|state| state.progress.bytes_per_second = rate.map_or(0, NonZeroU64::get));
-            let Some(rate) = rate else { return self.stop.cancelled().await };
+            let Some(rate) = self.rate() else { return self.stop.cancelled().await };
             let now = Instant::now();
             let outcome = self.scrub_on(&mut Due { rate, at: now, remember_at: now + REMEMBER_EVERY }).await;
             if let Err(error) = &outcome {
@@ -70,10 +67,18 @@ impl Scrubber {
         }
     }
 
+    /// By what the node holds now: it may have been empty when the pass began.
+    fn rate(&self) -> Option<NonZeroU64> {
+        let rate = rate(self.bytes_per_second, self.store.used_bytes());
+        self.store.with_scrub(|state| state.progress.bytes_per_second = rate.map_or(0, NonZeroU64::get));
+        rate
+    }
+
     /// To the end of the pass.
     async fn scrub_on(&self, due: &mut Due) -> Result<(), StoreError> {
         while !self.stop.is_cancelled() {
             let (partition, after) = self.store.with_scrub(|state| (state.progress.position, state.after.clone()));
+            self.turn(due, FILE_COST_BYTES).await;
             let store = self.store.clone();
             for file_name in blocking::run(move || store.files_after(partition, after.as_deref())).await? {
                 self.scrub_file(partition, &file_name, due).await;
@@ -84,6 +89,7 @@ impl Scrubber {
                 if Instant::now() >= due.remember_at {
                     self.remember().await;
                     due.remember_at = Instant::now() + REMEMBER_EVERY;
+                    due.rate = self.rate().unwrap_or(due.rate);
                 }
             }
             if !self.stop.is_cancelled() && self.store.with_scrub(|state| state.next_partition(Timestamp::now())) {

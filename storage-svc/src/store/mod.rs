@@ -124,6 +124,11 @@ impl Store {
         Ok(self.disk.state()?)
     }
 
+    /// Payload bytes of the blobs that are counted.
+    pub(crate) fn used_bytes(&self) -> u64 {
+        self.ledger.total().0.bytes
+    }
+
     /// The node about itself.
     pub(crate) fn info(&self) -> Result<NodeInfo, StoreError> {
         let (space, (total, uncounted)) = (self.disk.space()?, self.ledger.total());
