@@ -23,6 +23,9 @@ pub struct Config {
     pub reserve_bytes: Option<u64>,
     /// The fastest that this node pulls from others, in bytes per second; without a limit by default.
     pub pull_bytes_per_second: Option<NonZeroU64>,
+    /// The most memory for contents that are asked for often, in bytes; 0 for none. By default a sixteenth of the machine's
+    /// memory, or of the control group's limit.
+    pub cache_bytes: Option<u64>,
     /// How long requests may go on after a stop was asked for.
     pub drain_timeout: Duration,
 }
@@ -37,6 +40,7 @@ impl Config {
             secret: None,
             reserve_bytes: None,
             pull_bytes_per_second: None,
+            cache_bytes: None,
             drain_timeout: DRAIN_TIMEOUT,
         }
     }
@@ -57,6 +61,9 @@ pub struct Args {
     /// The fastest that this node pulls blobs from others [default: no limit]
     #[arg(long, env = "TRITON_PULL_BYTES_PER_SECOND", value_name = "BYTES")]
     pull_bytes_per_second: Option<NonZeroU64>,
+    /// The most memory for contents that are asked for often, 0 for none [default: 1/16 of the memory there is]
+    #[arg(long, env = "TRITON_CACHE_BYTES", value_name = "BYTES")]
+    cache_bytes: Option<u64>,
     #[command(flatten)]
     secret: SecretArgs,
 }
@@ -68,6 +75,7 @@ impl Args {
             secret: self.secret.load()?,
             reserve_bytes: self.reserve_bytes,
             pull_bytes_per_second: self.pull_bytes_per_second,
+            cache_bytes: self.cache_bytes,
             ..Config::new(&self.dir, self.listen)
         })
     }

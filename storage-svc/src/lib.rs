@@ -4,7 +4,10 @@
 //! `storage-svc/README.md`.
 
 mod blocking;
+mod cache;
 mod config;
+mod content;
+mod memory;
 mod node;
 mod pace;
 mod problem;

@@ -6,7 +6,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use triton_api::{NodeUrl, ProblemType, client::Caller, client::NodeClient};
 use triton_kit::ApiError;
 
-use crate::{pace::Pace, store::Store};
+use crate::{cache::Cache, pace::Pace, store::Store};
 
 /// Blobs that may be on their way in at once. Each takes up to two batches of memory.
 const WRITES_MAX: usize = 64;
@@ -17,6 +17,8 @@ const WRITE_TURN_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone)]
 pub(crate) struct Node {
     pub(crate) store: Store,
+    /// What is asked for often; `None` where nothing is to be kept.
+    pub(crate) cache: Option<Arc<Cache>>,
     caller: Caller,
     writes: Arc<Semaphore>,
     /// Slows down what this node pulls from others.
@@ -24,8 +26,8 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    pub(crate) fn new(store: Store, caller: Caller, pull_pace: Pace) -> Self {
-        Self { store, caller, writes: Arc::new(Semaphore::new(WRITES_MAX)), pull_pace: Arc::new(pull_pace) }
+    pub(crate) fn new(store: Store, cache: Option<Arc<Cache>>, caller: Caller, pull_pace: Pace) -> Self {
+        Self { store, cache, caller, writes: Arc::new(Semaphore::new(WRITES_MAX)), pull_pace: Arc::new(pull_pace) }
     }
 
     /// Waits for the turn of a write.

@@ -4,6 +4,7 @@ use triton_api::ProblemType;
 use triton_kit::ApiError;
 
 use crate::{
+    cache::LoadError,
     pull::PullError,
     receive::ReceiveError,
     release::ReleaseError,
@@ -12,19 +13,28 @@ use crate::{
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
-        let kind = match &error {
-            StoreError::NotFound(_) | StoreError::NoPartition(_) => ProblemType::NotFound,
-            StoreError::Gone(_) => ProblemType::Gone,
-            StoreError::Exists { .. } => ProblemType::BlobExists,
-            StoreError::StaleEpoch { .. } => ProblemType::StaleEpoch,
-            StoreError::Mismatch { .. } | StoreError::Length { .. } => ProblemType::ContentMismatch,
-            StoreError::TooLarge => ProblemType::TooLarge,
-            StoreError::Full | StoreError::ReadOnly => ProblemType::InsufficientStorage,
-            StoreError::Corrupt { .. } => ProblemType::Corrupt,
-            // Unknown, and never "not found": another replica may tell.
-            StoreError::Disk(_) => ProblemType::Internal,
-        };
-        Self::new(kind, error.to_string()).with_cause(error)
+        Self::new(kind_of(&error), error.to_string()).with_cause(error)
+    }
+}
+
+impl From<LoadError> for ApiError {
+    fn from(error: LoadError) -> Self {
+        Self::new(kind_of(&error.0), error.to_string()).with_cause(error)
+    }
+}
+
+fn kind_of(error: &StoreError) -> ProblemType {
+    match error {
+        StoreError::NotFound(_) | StoreError::NoPartition(_) => ProblemType::NotFound,
+        StoreError::Gone(_) => ProblemType::Gone,
+        StoreError::Exists { .. } => ProblemType::BlobExists,
+        StoreError::StaleEpoch { .. } => ProblemType::StaleEpoch,
+        StoreError::Mismatch { .. } | StoreError::Length { .. } => ProblemType::ContentMismatch,
+        StoreError::TooLarge => ProblemType::TooLarge,
+        StoreError::Full | StoreError::ReadOnly => ProblemType::InsufficientStorage,
+        StoreError::Corrupt { .. } => ProblemType::Corrupt,
+        // Unknown, and never "not found": another replica may tell.
+        StoreError::Disk(_) => ProblemType::Internal,
     }
 }
 

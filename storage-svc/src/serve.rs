@@ -1,6 +1,6 @@
 //! A node from its start to its stop.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use thiserror::Error;
@@ -18,7 +18,9 @@ use triton_kit::{
 
 use crate::{
     blocking,
+    cache::Cache,
     config::Config,
+    memory,
     node::Node,
     pace::Pace,
     routes,
@@ -87,18 +89,20 @@ pub async fn serve(config: Config, stop: CancellationToken) -> Result<Running, S
     let store = blocking::run(move || Store::open(&dir, reserve_bytes)).await?;
     let caller = Caller::new(config.secret.clone(), telemetry::outgoing)?;
     let id = store.id();
-    let router =
-        routes::router(Node::new(store.clone(), caller, Pace::new(config.pull_bytes_per_second)), config.secret);
+    let cache_bytes = config.cache_bytes.unwrap_or_else(memory::default_cache_bytes);
+    let cache = Cache::new(store.clone(), cache_bytes).map(Arc::new);
+    let node = Node::new(store.clone(), cache.clone(), caller, Pace::new(config.pull_bytes_per_second));
+    let router = routes::router(node, config.secret);
     let task = tokio::spawn(async move {
         let serving = triton_kit::serve::serve(listener, router, stop.clone(), config.drain_timeout);
-        let (drained, ()) = tokio::join!(serving, upkeep(&store, stop));
+        let (drained, ()) = tokio::join!(serving, upkeep(&store, cache.as_deref(), stop));
         drained
     });
     Ok(Running { address, id, task: AbortOnDropHandle::new(task) })
 }
 
 /// What a node does on its own.
-async fn upkeep(store: &Store, stop: CancellationToken) {
+async fn upkeep(store: &Store, cache: Option<&Cache>, stop: CancellationToken) {
     let mut sweep = interval_at(Instant::now(), SWEEP_EVERY);
     let mut gauges = interval_at(Instant::now(), GAUGES_EVERY);
     loop {
@@ -106,7 +110,7 @@ async fn upkeep(store: &Store, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => return,
             _ = sweep.tick() => sweep_tombstones(store.clone()).await,
-            _ = gauges.tick() => set_gauges(store.clone()).await,
+            _ = gauges.tick() => set_gauges(store.clone(), cache.map(Cache::size)).await,
         }
     }
 }
@@ -118,7 +122,7 @@ async fn sweep_tombstones(store: Store) {
     }
 }
 
-async fn set_gauges(store: Store) {
+async fn set_gauges(store: Store, cached: Option<(u64, u64)>) {
     match blocking::run(move || store.info()).await {
         Ok(info) => {
             let gauge = |name: &'static str, value: u64| {
@@ -129,6 +133,9 @@ async fn set_gauges(store: Store) {
             gauge("triton_store_used_bytes", info.used_bytes);
             gauge("triton_disk_free_bytes", info.free_bytes);
             gauge("triton_disk_capacity_bytes", info.capacity_bytes);
+            let (pieces, bytes) = cached.unwrap_or_default();
+            gauge("triton_cache_pieces", pieces);
+            gauge("triton_cache_bytes", bytes);
         }
         Err(error) => tracing::warn!(%error, "the store cannot be measured"),
     }

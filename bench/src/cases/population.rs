@@ -73,7 +73,8 @@ fn node_with(bench: &Bench, count: u32) -> anyhow::Result<StorageNode> {
             Err(panic) => std::panic::resume_unwind(panic),
         })
     })?;
-    Ok(bench.runtime.block_on(StorageNode::start(Some(&dir))))
+    let uncached = |program: triton_testkit::Program| program.args(["--cache-bytes", "0"]);
+    Ok(bench.runtime.block_on(StorageNode::start_with(Some(&dir), uncached)))
 }
 
 /// Writes blobs as a node would have written them: through it, a million syncs take too long.

@@ -84,7 +84,15 @@ where
     S: tracing::Subscriber + for<'a> tracing_subscriber::registry::LookupSpan<'a>,
 {
     let provider = SdkTracerProvider::builder().build();
-    tracing_opentelemetry::layer().with_tracer(provider.tracer("tritontube"))
+    // Nothing is exported: ids alone are wanted, and what else the layer gathers costs every request.
+    tracing_opentelemetry::layer()
+        .with_tracer(provider.tracer("tritontube"))
+        .with_location(false)
+        .with_threads(false)
+        .with_level(false)
+        .with_target(false)
+        .with_tracked_inactivity(false)
+        .with_context_activation(false)
 }
 
 /// Adds the id of the current request, or a new one, and the trace context of the current span to a request that goes out.

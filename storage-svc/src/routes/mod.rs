@@ -6,6 +6,8 @@ mod partition;
 mod read;
 mod status;
 
+pub(crate) use headers::etag_value;
+
 use axum::Router;
 use triton_api::secret::ClusterSecret;
 use triton_kit::{document, health, layers, secret};

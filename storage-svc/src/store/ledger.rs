@@ -1,6 +1,9 @@
 //! Exact counts per partition, kept in memory, and the lock that orders the changes of a partition.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicU64, Ordering},
+};
 
 use triton_api::{BlobHash, PartitionId, layout::PARTITIONS};
 
@@ -24,6 +27,8 @@ pub(crate) struct PartitionLedger {
     digest: Option<BlobHash>,
     /// Renames whose directory has not been synced yet.
     unsynced: u32,
+    /// Blobs whose name went. Also read without the lock.
+    removals: Arc<AtomicU64>,
 }
 
 impl PartitionLedger {
@@ -66,9 +71,11 @@ impl PartitionLedger {
         self.changed();
     }
 
+    /// A blob's name is gone: what is kept of it elsewhere counts no more.
     pub(crate) fn blob_gone(&mut self, len_bytes: u64) {
         self.tally.blobs = self.tally.blobs.saturating_sub(1);
         self.tally.bytes = self.tally.bytes.saturating_sub(len_bytes);
+        self.removals.fetch_add(1, Ordering::AcqRel);
         self.changed();
     }
 
@@ -92,11 +99,15 @@ impl PartitionLedger {
 #[derive(Debug)]
 pub(crate) struct Ledger {
     partitions: Vec<Mutex<PartitionLedger>>,
+    /// Those of the partitions, in the same order.
+    removals: Vec<Arc<AtomicU64>>,
 }
 
 impl Ledger {
     pub(crate) fn new() -> Self {
-        Self { partitions: (0..PARTITIONS).map(|_| Mutex::default()).collect() }
+        let removals: Vec<Arc<AtomicU64>> = (0..PARTITIONS).map(|_| Arc::default()).collect();
+        let ledger = |removals| Mutex::new(PartitionLedger { removals: Arc::clone(removals), ..Default::default() });
+        Self { partitions: removals.iter().map(ledger).collect(), removals }
     }
 
     /// Locks a partition: whoever publishes or removes one of its names holds this meanwhile.
@@ -105,6 +116,11 @@ impl Ledger {
     /// Where the partition is not below `PARTITIONS`, which `check_partition` makes sure of.
     pub(crate) fn lock(&self, partition: PartitionId) -> MutexGuard<'_, PartitionLedger> {
         self.partitions[usize::from(partition.get())].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many blobs of a partition have lost their name since the start.
+    pub(crate) fn removals(&self, partition: PartitionId) -> u64 {
+        self.removals.get(usize::from(partition.get())).map_or(0, |removals| removals.load(Ordering::Acquire))
     }
 
     /// The sum over all partitions.

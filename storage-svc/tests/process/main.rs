@@ -1,6 +1,7 @@
 //! A node as a real process: killed, doubled, traced.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod cache;
 mod crash;
 mod memory;
 mod trace;

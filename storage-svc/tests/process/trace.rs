@@ -8,7 +8,7 @@ use triton_testkit::{Program, StorageNode, content};
 use super::DEADLINE;
 
 /// strace as a grandchild (`-D`), so that the node itself is our child and dies with the test.
-fn traced(program: Program, options: &[&str]) -> Program {
+pub(super) fn traced(program: Program, options: &[&str]) -> Program {
     assert!(
         std::process::Command::new("strace").arg("-V").output().is_ok(),
         "strace is not installed: apt-get install strace"
