@@ -26,14 +26,12 @@ impl Nginx {
     }
 
     /// Passes requests on to `upstream` (`host:port`) over kept connections.
-    #[expect(dead_code, reason = "for the cases of the web service")]
     pub(crate) fn proxy(bench: &Bench, upstream: &str) -> anyhow::Result<Self> {
         let http = format!("upstream node {{ server {upstream}; keepalive 128; keepalive_requests 1000000000; }}");
         Self::start(bench, &http, &format!("location / {{ {PROXY} }}"))
     }
 
     /// The same with a cache on the disk, as large as it needs.
-    #[expect(dead_code, reason = "for the cases of the web service")]
     pub(crate) fn proxy_cache(bench: &Bench, upstream: &str) -> anyhow::Result<Self> {
         let cache = bench.scratch().join(format!("nginx-cache-{}", free_port()));
         let http = format!(

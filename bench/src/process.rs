@@ -26,7 +26,6 @@ pub(crate) fn resident_bytes(pid: u32) -> anyhow::Result<u64> {
 }
 
 /// The most memory that a process itself has had resident so far, in bytes.
-#[expect(dead_code, reason = "for the cases of writes")]
 pub(crate) fn peak_resident_bytes(pid: u32) -> anyhow::Result<u64> {
     status_bytes(pid, "VmHWM:").with_context(|| format!("the memory of process {pid}"))
 }

@@ -25,7 +25,7 @@ use triton_api::{BlobHash, BlobKey};
 
 use crate::{
     blocking,
-    routes::etag_value,
+    routes::{block_sums_value, etag_value},
     store::{BlobFile, OpenBlob, Store, StoreError},
 };
 
@@ -104,6 +104,8 @@ pub(crate) struct Piece {
     pub(crate) len_bytes: u64,
     /// The blob's entity tag.
     pub(crate) etag: HeaderValue,
+    /// The sum of the sums of the blob's blocks.
+    pub(crate) block_sums: HeaderValue,
     pub(crate) content: Bytes,
     file: BlobFile,
     /// How many removals the partition had seen when the file was known to be there.
@@ -124,8 +126,9 @@ impl Piece {
         let (hash, len_bytes) = (blob.description().hash, blob.description().len_bytes);
         let (start, end) = (id.start().min(len_bytes), (id.start() + PIECE_BYTES).min(len_bytes));
         let content = blob.read(&(start..end))?;
-        let etag = etag_value(hash);
-        Ok(Self { hash, len_bytes, etag, content, file: blob.file_facts(), removals: AtomicU64::new(blob.removals()) })
+        let (etag, block_sums) = (etag_value(hash), block_sums_value(blob.block_sums()));
+        let (file, removals) = (blob.file_facts(), AtomicU64::new(blob.removals()));
+        Ok(Self { hash, len_bytes, etag, block_sums, content, file, removals })
     }
 
     fn weight(&self) -> u32 {

@@ -7,6 +7,7 @@ use triton_api::{Generation, VideoId};
 
 use crate::{
     catalog::{JobRecord, VideoRecord, view},
+    hot::HotCache,
     journal::{CHANGE_OPS_MAX, Change, Expect, Fenced, Journal, JournalError, Term},
     membership::Membership,
     pipeline::Pipeline,
@@ -25,6 +26,8 @@ pub struct App {
     pub journal: Arc<dyn Journal>,
     /// Blobs.
     pub ring: Ring,
+    /// Segments and pictures that viewers want just now.
+    pub hot: HotCache,
     /// ffmpeg.
     pub pipeline: Pipeline,
     /// Originals for ffmpeg to read.

@@ -11,7 +11,10 @@ use thiserror::Error;
 use triton_api::NodeUrl;
 use triton_kit::{secret::SecretArgs, telemetry::LogArgs};
 
-use crate::journal::{EtcdAddress, EtcdAddressError};
+use crate::{
+    hot,
+    journal::{EtcdAddress, EtcdAddressError},
+};
 
 /// The port of the REST API and the page.
 const PORT: u16 = 8080;
@@ -61,6 +64,10 @@ pub struct Config {
     #[arg(long, env = "TRITON_UPLOAD_EXPIRY_HOURS", default_value_t = 24, value_name = "HOURS",
           value_parser = clap::value_parser!(u32).range(1..=24 * 365))]
     pub upload_expiry_hours: u32,
+    /// Memory for segments that several viewers want, in bytes; a sixteenth of the memory of the machine or container if
+    /// absent, at least 64 MiB; 0 for none
+    #[arg(long, env = "TRITON_CACHE_BYTES", value_name = "BYTES")]
+    pub cache_bytes: Option<u64>,
     /// Pulls of a rebalance at once run at most this fast, in bytes per second; 0 for no limit
     #[arg(long, env = "TRITON_REBALANCE_BYTES_PER_SECOND", default_value_t = 0, value_name = "BYTES")]
     pub rebalance_bytes_per_second: u64,
@@ -158,6 +165,14 @@ impl Config {
     /// The local copy of metadata that is kept elsewhere; never the database of an installation on SQLite.
     pub fn replica(&self) -> PathBuf {
         self.data_dir.join("replica.db")
+    }
+
+    /// Memory for segments that several viewers want; a worker has no viewers.
+    pub fn cache_bytes(&self) -> u64 {
+        match self.role {
+            Some(Role::Worker) => 0,
+            None => self.cache_bytes.unwrap_or_else(hot::default_bytes),
+        }
     }
 
     /// Transcode jobs at once, and threads for each.

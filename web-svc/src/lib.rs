@@ -4,6 +4,7 @@ pub mod app;
 pub mod catalog;
 pub mod cluster;
 pub mod config;
+pub mod hot;
 pub mod janitor;
 pub mod journal;
 mod lead;

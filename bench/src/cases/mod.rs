@@ -2,7 +2,9 @@
 
 mod get;
 mod population;
+mod put;
 mod range;
+mod web;
 
 use crate::{harness::Bench, report::Outcome};
 
@@ -18,5 +20,13 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "get-1m", what: "GET of 1 MiB from a node, 16 connections", run: get::one_mib },
     Case { name: "get-200k", what: "GET of 200 KiB from a node, 64 connections", run: get::two_hundred_kib },
     Case { name: "range", what: "64 KiB ranges of 1 MiB blobs", run: range::ranges },
+    Case { name: "web-hot-1m", what: "hot segments of 1 MiB, 16 connections", run: web::hot_one_mib },
+    Case { name: "web-hot-200k", what: "hot segments of 200 KiB, 64 connections", run: web::hot_two_hundred_kib },
+    Case { name: "relay-1m", what: "relayed segments of 1 MiB, 16 connections", run: web::relay_one_mib },
+    Case { name: "relay-200k", what: "relayed segments of 200 KiB, 64 connections", run: web::relay_two_hundred_kib },
     Case { name: "population", what: "reads and restart with a million blobs", run: population::million },
+    Case { name: "put-1m", what: "durable PUT of 1 MiB to a node", run: put::one_mib },
+    Case { name: "put-200k", what: "durable PUT of 200 KiB to a node, 16 writers", run: put::two_hundred_kib },
+    Case { name: "put-r3", what: "durable PUT of 1 MiB through the ring to three nodes", run: put::three_replicas },
+    Case { name: "put-memory", what: "memory of a node under 16 PUTs of 64 MiB", run: put::memory },
 ];

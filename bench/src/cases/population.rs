@@ -57,7 +57,7 @@ fn restart_seconds(bench: &Bench, node: &mut StorageNode) -> f64 {
 /// A node over a directory with so many blobs, that caches nothing itself: both sides read their files.
 fn node_with(bench: &Bench, count: u32) -> anyhow::Result<StorageNode> {
     let dir = bench.scratch().join(format!("population-{count}"));
-    // The first start makes the folders.
+    // The first start makes the directory a node's.
     drop(bench.runtime.block_on(StorageNode::start(Some(&dir))));
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..THREADS)
@@ -83,6 +83,7 @@ fn fill(dir: &Path, numbers: impl Iterator<Item = u32>) -> anyhow::Result<()> {
         let key: BlobKey = format!("{PREFIX}{number:07}").parse()?;
         let (path, file) = storage_svc::blob_file(&key, &content(u64::from(number) + 1, PAYLOAD_BYTES));
         let path = dir.join(path);
+        fs::create_dir_all(path.parent().unwrap_or(dir))?;
         fs::write(&path, file).with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(())

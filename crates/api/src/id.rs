@@ -144,6 +144,11 @@ impl NodeUrl {
         &self.0
     }
 
+    /// `host` or `host:port`.
+    pub(crate) fn authority(&self) -> &str {
+        self.0.strip_prefix("http://").unwrap_or(&self.0)
+    }
+
     /// Whether it is an address that only the node's own machine can reach.
     pub fn is_loopback(&self) -> bool {
         let host = url::Url::parse(&self.0);

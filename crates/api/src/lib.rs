@@ -14,6 +14,7 @@ pub mod range;
 pub mod rebalance;
 pub mod secret;
 pub mod storage;
+pub mod sums;
 pub mod upload;
 pub mod video;
 

@@ -44,6 +44,19 @@ pub fn resolve(header: Option<&str>, len_bytes: u64) -> RangeRequest {
     }
 }
 
+/// What a `Range` header's value asks for, where that can be told without the content's length: all but a suffix. The end
+/// may lie beyond that of the content; [`resolve`] against the length gives the same part or finds it unsatisfiable.
+pub fn absolute(header: &str) -> Option<Range<u64>> {
+    match resolve(Some(header), u64::MAX) {
+        RangeRequest::Part(part)
+            if header.trim().strip_prefix("bytes=").is_some_and(|spec| !spec.trim().starts_with('-')) =>
+        {
+            Some(part)
+        }
+        _ => None,
+    }
+}
+
 /// The value of `Content-Range` for a part of a content of `len_bytes`.
 pub fn content_range(part: &Range<u64>, len_bytes: u64) -> String {
     format!("bytes {}-{}/{len_bytes}", part.start, part.end.saturating_sub(1))
@@ -52,6 +65,15 @@ pub fn content_range(part: &Range<u64>, len_bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn all_but_a_suffix_is_absolute() {
+        assert_eq!(absolute("bytes=0-0"), Some(0..1));
+        assert_eq!(absolute("bytes=5-"), Some(5..u64::MAX));
+        for other in ["bytes=-5", "bytes= -5", "bytes=1-2,4-5", "bytes=7-6", "lines=1-2", ""] {
+            assert_eq!(absolute(other), None, "{other}");
+        }
+    }
 
     #[test]
     fn ranges_resolve_as_rfc_9110_says() {

@@ -30,6 +30,10 @@ pub const EPOCH_HEADER: &str = "triton-epoch";
 /// Header with the BLAKE3 hash that the sender declares; the blob is stored only if it is true.
 pub const HASH_HEADER: &str = "triton-blake3";
 
+/// Header of an answer with a whole content: the sum of its block sums as eight hexadecimal digits, see
+/// [`BlockSums`](crate::sums::BlockSums).
+pub const BLOCK_SUMS_HEADER: &str = "triton-block-sums";
+
 /// The longest blob, in bytes. Originals are split into smaller parts; no segment comes near.
 pub const BLOB_BYTES_MAX: u64 = 256 * 1024 * 1024;
 

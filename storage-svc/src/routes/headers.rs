@@ -123,6 +123,12 @@ pub(crate) fn etag_value(hash: BlobHash) -> HeaderValue {
     HeaderValue::try_from(etag(hash)).unwrap_or_else(|_| HeaderValue::from_static("\"\""))
 }
 
+/// The value of `BLOCK_SUMS_HEADER`.
+pub(crate) fn block_sums_value(sums: u32) -> HeaderValue {
+    // Hexadecimal digits are visible ASCII.
+    HeaderValue::try_from(format!("{sums:08x}")).unwrap_or_else(|_| HeaderValue::from_static(""))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

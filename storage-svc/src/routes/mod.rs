@@ -6,7 +6,7 @@ mod partition;
 mod read;
 mod status;
 
-pub(crate) use headers::etag_value;
+pub(crate) use headers::{block_sums_value, etag_value};
 
 use axum::Router;
 use triton_api::secret::ClusterSecret;

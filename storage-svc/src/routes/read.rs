@@ -12,7 +12,7 @@ use http::{
 use triton_api::{
     BlobHash, BlobKey, ProblemType,
     range::{self, RangeRequest},
-    storage::route,
+    storage::{BLOCK_SUMS_HEADER, route},
 };
 use triton_kit::ApiError;
 
@@ -109,12 +109,12 @@ async fn from_cache(cache: &Arc<Cache>, key: &BlobKey, wish: &Wish) -> Result<Op
     let first = if inside { slice(&piece, id.start(), &part) } else { Bytes::new() };
     let at = part.start + first.len() as u64;
     if at == part.end {
-        return Ok(Some(about.content(status, &part, Body::from(first))));
+        return Ok(Some(about.content(status, &part, &piece.block_sums, Body::from(first))));
     }
     // Held open from here on: a delete does not break off who has begun to read.
     cache.open(key, &opened).await?;
     let rest = Content { cache: Arc::clone(cache), key: key.clone(), id, opened, end: part.end };
-    Ok(Some(about.content(status, &part, Body::from_stream(rest.after(first, at)))))
+    Ok(Some(about.content(status, &part, &piece.block_sums, Body::from_stream(rest.after(first, at)))))
 }
 
 /// Opens the blob, decides what to answer and reads the first chunk: one hop to a blocking thread for all of it.
@@ -123,10 +123,11 @@ fn from_disk(store: &Store, key: &BlobKey, wish: &Wish) -> Result<Response, ApiE
     let about = About::of(blob.description().hash, blob.description().len_bytes);
     let Some((status, part)) = about.part(wish)? else { return Ok(about.not_modified()) };
     let first = blob.read(&chunk(part.start, part.end))?;
+    let block_sums = headers::block_sums_value(blob.block_sums());
     let rest = part.start + first.len() as u64..part.end;
     let is_whole = rest.is_empty();
     let body = if is_whole { Body::from(first) } else { Body::from_stream(chunks(Arc::new(blob), first, rest)) };
-    Ok(about.content(status, &part, body))
+    Ok(about.content(status, &part, &block_sums, body))
 }
 
 /// The chunk that begins at `start`, up to the next border of chunks.
@@ -162,7 +163,8 @@ impl About {
         self.head(StatusCode::NOT_MODIFIED, Body::empty())
     }
 
-    fn content(self, status: StatusCode, part: &Range<u64>, body: Body) -> Response {
+    /// The content, or a part of it; with the whole goes the sum of the sums of its blocks.
+    fn content(self, status: StatusCode, part: &Range<u64>, block_sums: &HeaderValue, body: Body) -> Response {
         let is_partial = status == StatusCode::PARTIAL_CONTENT;
         let range = is_partial.then(|| range::content_range(part, self.len_bytes));
         let mut response = self.head(status, body);
@@ -171,6 +173,9 @@ impl About {
         headers.insert(CONTENT_TYPE, OCTETS);
         if let Some(Ok(range)) = range.map(HeaderValue::try_from) {
             headers.insert(CONTENT_RANGE, range);
+        }
+        if !is_partial {
+            headers.insert(BLOCK_SUMS_HEADER, block_sums.clone());
         }
         response
     }

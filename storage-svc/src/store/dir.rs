@@ -3,7 +3,10 @@
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -14,6 +17,7 @@ use triton_api::{BlobKey, NodeId, PartitionId, layout::PARTITIONS};
 use super::{
     disk::{Disk, DiskError},
     error::OpenError,
+    files::Files,
     name,
 };
 
@@ -41,30 +45,86 @@ pub(crate) struct Identity {
 pub(crate) struct DataDir {
     pub(crate) disk: Arc<Disk>,
     pub(crate) id: NodeId,
+    pub(crate) partitions: PartitionDirs,
     /// Held for as long as the node lives.
     _lock: File,
 }
 
 impl DataDir {
     /// Locks the directory, makes what is missing and sweeps what a crash has left.
-    pub(crate) fn open(root: &Path, reserve_bytes: Option<u64>) -> Result<Self, OpenError> {
+    pub(crate) fn open(root: &Path, files: Arc<dyn Files>, reserve_bytes: Option<u64>) -> Result<Self, OpenError> {
         fs::create_dir_all(root).map_err(|source| OpenError::Make { path: root.to_owned(), source })?;
-        let disk = Disk::new(root, reserve_bytes)?;
+        let disk = Disk::new(root, files, reserve_bytes)?;
         let lock = disk.lock(Path::new(LOCK))?.ok_or_else(|| OpenError::Locked(root.to_owned()))?;
         let known = read_identity(&disk)?;
         if known.is_none() && !may_be_taken(&disk)? {
             return Err(OpenError::Foreign(root.to_owned()));
         }
-        make_folders(&disk)?;
+        for folder in [BLOBS, TOMBSTONES, QUARANTINE, TMP] {
+            disk.make_dir(Path::new(folder))?;
+        }
         for name in disk.list(Path::new(TMP))? {
             disk.unlink(&Path::new(TMP).join(name))?;
         }
+        // What is seen here from now on counts as durable. A process that was killed may have left names and directories,
+        // the root's own among them, that no sync had reached yet.
+        match disk.sync_everything() {
+            // What is here can be read; it has been logged, and the disk takes no writes.
+            Err(_) if known.is_some() => {}
+            synced => synced?,
+        }
+        let partitions = PartitionDirs::find(&disk)?;
         // Last, so that a directory with an identity is complete.
         let id = match known {
             Some(identity) => identity.id,
             None => write_identity(&disk)?,
         };
-        Ok(Self { disk: Arc::new(disk), id, _lock: lock })
+        Ok(Self { disk: Arc::new(disk), id, partitions, _lock: lock })
+    }
+}
+
+/// Which directories of partitions are there, durably. They are made when they are first needed.
+#[derive(Debug)]
+pub(crate) struct PartitionDirs {
+    blobs: Vec<AtomicBool>,
+    tombstones: Vec<AtomicBool>,
+}
+
+impl PartitionDirs {
+    fn find(disk: &Disk) -> Result<Self, DiskError> {
+        let none = || (0..PARTITIONS).map(|_| AtomicBool::new(false)).collect();
+        let found = Self { blobs: none(), tombstones: none() };
+        for folder in [BLOBS, TOMBSTONES] {
+            for dir_name in disk.list(Path::new(folder))? {
+                if let Some(there) = name::partition_of_dir(&dir_name).and_then(|found_at| found.flag(folder, found_at))
+                {
+                    there.store(true, Ordering::Release);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    fn flag(&self, folder: &str, partition: PartitionId) -> Option<&AtomicBool> {
+        let flags = if folder == BLOBS { &self.blobs } else { &self.tombstones };
+        flags.get(usize::from(partition.get()))
+    }
+
+    /// Whether the partition has a directory in `folder`, durably.
+    pub(crate) fn has(&self, folder: &str, partition: PartitionId) -> bool {
+        self.flag(folder, partition).is_some_and(|there| there.load(Ordering::Acquire))
+    }
+
+    /// Makes the partition's directory in `folder` where there is none; its name is durable when this returns.
+    pub(crate) fn make(&self, disk: &Disk, folder: &str, partition: PartitionId) -> Result<(), DiskError> {
+        let Some(there) = self.flag(folder, partition) else { return Ok(()) };
+        if !there.load(Ordering::Acquire) {
+            disk.make_dir(&partition_path(folder, partition))?;
+            // Also where another writer has made it just now: its sync may not be done.
+            disk.sync_dir(Path::new(folder))?;
+            there.store(true, Ordering::Release);
+        }
+        Ok(())
     }
 }
 
@@ -83,31 +143,6 @@ fn read_identity(disk: &Disk) -> Result<Option<Identity>, OpenError> {
 fn may_be_taken(disk: &Disk) -> Result<bool, DiskError> {
     let ours = [BLOBS, TOMBSTONES, QUARANTINE, TMP];
     Ok(disk.list(Path::new(""))?.iter().all(|name| NEUTRAL.contains(&name.as_str()) || ours.contains(&name.as_str())))
-}
-
-/// Makes all folders once, durably: a put then has one directory to sync, its partition's.
-fn make_folders(disk: &Disk) -> Result<(), DiskError> {
-    let mut made = false;
-    for folder in [BLOBS, TOMBSTONES, QUARANTINE, TMP] {
-        made |= disk.make_dir(Path::new(folder))?;
-    }
-    for folder in [BLOBS, TOMBSTONES] {
-        let mut made_below = false;
-        for partition in 0..PARTITIONS {
-            made_below |= disk.make_dir(&partition_path(folder, PartitionId::new(partition)))?;
-        }
-        if made_below {
-            disk.sync_dir(Path::new(folder))?;
-        }
-    }
-    if made {
-        disk.sync_dir(Path::new(""))?;
-        // The name of the root itself; where it is the root of everything, there is nothing above.
-        if disk.root().parent().is_some() {
-            disk.sync_dir(Path::new(".."))?;
-        }
-    }
-    Ok(())
 }
 
 fn write_identity(disk: &Disk) -> Result<NodeId, DiskError> {

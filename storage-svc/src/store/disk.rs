@@ -1,20 +1,29 @@
-//! Every touch of the file system, in one place: what the store asks of a disk, and nothing else.
+//! Every touch of the file system, in one place: what the store asks of a disk, and what the answers mean.
 //!
-//! All functions block. Paths are relative to the data directory. This is the seam at which faults are injected and
-//! operations recorded: no other file of the store may write to the file system by itself.
+//! All functions block. Paths are relative to the data directory. No other file of the store may touch the file system by
+//! itself; the calls go through the seam [`Files`], at which the tests inject faults and record operations.
 
 use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, IoSlice, Write},
+    fs::{File, Metadata, OpenOptions},
+    io::{self, IoSlice},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use bytes::Bytes;
-use rustix::fs::{CWD, FlockOperation, RenameFlags};
+use rustix::fs::FlockOperation;
 use thiserror::Error;
 use triton_api::storage::DiskState;
+
+pub(crate) use super::files::Space;
+use super::{
+    files::Files,
+    shared_sync::{Shared, SharedSyncs},
+};
 
 /// The reserve is at most this much where none is configured.
 const RESERVE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
@@ -39,13 +48,6 @@ impl DiskError {
     }
 }
 
-/// Room on the file system, in bytes.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Space {
-    pub(crate) capacity_bytes: u64,
-    pub(crate) free_bytes: u64,
-}
-
 /// Which file a path names right now: another file of the same name has another identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FileIdentity {
@@ -64,14 +66,18 @@ pub(crate) struct FileFacts {
 #[derive(Debug)]
 pub(crate) struct Disk {
     root: PathBuf,
+    files: Arc<dyn Files>,
+    syncs: SharedSyncs,
     reserve_bytes: u64,
     read_only: AtomicBool,
 }
 
 impl Disk {
     /// The disk under `root`, which exists. Without a configured reserve, 1% of it is kept free, at most 1 GiB.
-    pub(crate) fn new(root: &Path, reserve_bytes: Option<u64>) -> Result<Self, DiskError> {
-        let mut disk = Self { root: root.to_owned(), reserve_bytes: 0, read_only: AtomicBool::new(false) };
+    pub(crate) fn new(root: &Path, files: Arc<dyn Files>, reserve_bytes: Option<u64>) -> Result<Self, DiskError> {
+        let (root, syncs, read_only) = (root.to_owned(), SharedSyncs::default(), AtomicBool::new(false));
+        let mut disk = Self { root, files, syncs, reserve_bytes: 0, read_only };
+        metrics::gauge!("triton_disk_read_only").set(0.0);
         let one_percent = disk.space()?.capacity_bytes / 100;
         disk.reserve_bytes = reserve_bytes.unwrap_or_else(|| one_percent.min(RESERVE_BYTES_MAX));
         Ok(disk)
@@ -83,11 +89,7 @@ impl Disk {
 
     /// Room as an unprivileged process sees it.
     pub(crate) fn space(&self) -> Result<Space, DiskError> {
-        let stat = rustix::fs::statvfs(&self.root).map_err(|source| self.error("measure", Path::new(""), source))?;
-        Ok(Space {
-            capacity_bytes: stat.f_blocks.saturating_mul(stat.f_frsize),
-            free_bytes: stat.f_bavail.saturating_mul(stat.f_frsize),
-        })
+        self.files.space(&self.root).map_err(|source| self.error("measure", Path::new(""), source))
     }
 
     /// Whether writes are taken.
@@ -111,17 +113,16 @@ impl Disk {
 
     /// Creates a file that must not exist.
     pub(crate) fn create(&self, path: &Path) -> Result<File, DiskError> {
-        let options = OpenOptions::new().write(true).create_new(true).open(self.root.join(path));
-        options.map_err(|source| self.error("create", path, source))
+        self.files.create(&self.root.join(path)).map_err(|source| self.error("create", path, source))
     }
 
     /// Appends all frames, in as few system calls as the kernel lets it.
-    pub(crate) fn append(&self, path: &Path, mut file: &File, frames: &[Bytes]) -> Result<(), DiskError> {
+    pub(crate) fn append(&self, path: &Path, file: &File, frames: &[Bytes]) -> Result<(), DiskError> {
         let mut slices: Vec<IoSlice<'_>> = frames.iter().map(|frame| IoSlice::new(frame)).collect();
         let mut rest = slices.as_mut_slice();
         IoSlice::advance_slices(&mut rest, 0);
         while !rest.is_empty() {
-            match file.write_vectored(rest) {
+            match self.files.write(path, file, rest) {
                 Ok(0) => return Err(self.error("write", path, io::Error::from(io::ErrorKind::WriteZero))),
                 Ok(written) => IoSlice::advance_slices(&mut rest, written),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -134,13 +135,31 @@ impl Disk {
     /// Makes a file's content durable. A failure is final: the kernel may have dropped the pages and would answer a
     /// second fsync with success, so that the disk takes no more writes until a person has looked at it.
     pub(crate) fn sync(&self, path: &Path, file: &File) -> Result<(), DiskError> {
-        file.sync_data().map_err(|source| self.distrust(self.error("fsync", path, source)))
+        let synced = self.files.sync(path, file);
+        synced.map_err(|source| self.distrust(self.error("fsync", path, source)))
     }
 
-    /// Makes the names in a directory durable; a failure is as final as in [`Self::sync`].
+    /// Makes the names in a directory durable, together with everybody else who waits for that; a failure is as final as
+    /// in [`Self::sync`], and everybody's.
     pub(crate) fn sync_dir(&self, path: &Path) -> Result<(), DiskError> {
-        let dir = File::open(self.root.join(path)).map_err(|source| self.error("open", path, source))?;
-        dir.sync_all().map_err(|source| self.distrust(self.error("fsync", path, source)))
+        let synced = self.syncs.sync(path, || {
+            let synced = self.files.sync_dir(&self.root.join(path));
+            synced.map_err(|source| self.distrust(self.error("fsync", path, source)))
+        });
+        match synced {
+            Shared::Done => Ok(()),
+            Shared::Failed(error) => Err(error),
+            Shared::FailedForAnother => {
+                Err(self.error("trust", path, io::Error::other("an fsync of it has failed for another write")))
+            }
+        }
+    }
+
+    /// Makes everything durable that can be seen now. What a process that was killed has left in the kernel's memory looks
+    /// the same as what is on the disk.
+    pub(crate) fn sync_everything(&self) -> Result<(), DiskError> {
+        let synced = self.files.sync_everything(&self.root);
+        synced.map_err(|source| self.distrust(self.error("sync", Path::new(""), source)))
     }
 
     fn distrust(&self, error: DiskError) -> DiskError {
@@ -154,55 +173,40 @@ impl Disk {
 
     /// Gives a finished file its name, unless that name is taken: then it answers false and changes nothing.
     pub(crate) fn publish(&self, from: &Path, to: &Path) -> Result<bool, DiskError> {
-        let (source, target) = (self.root.join(from), self.root.join(to));
-        match rustix::fs::renameat_with(CWD, &source, CWD, &target, RenameFlags::NOREPLACE) {
+        match self.files.publish(&self.root.join(from), &self.root.join(to)) {
             Ok(()) => Ok(true),
-            Err(rustix::io::Errno::EXIST) => Ok(false),
-            // Some network and FUSE file systems lack the flag; a hard link refuses a taken name as well.
-            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => match fs::hard_link(&source, &target) {
-                Ok(()) => self.unlink(from),
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-                Err(error) => Err(self.error("publish", to, error)),
-            },
-            Err(errno) => Err(self.error("publish", to, errno)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(self.error("publish", to, error)),
         }
     }
 
     /// Gives a file another name, in place of whatever has it.
     pub(crate) fn replace(&self, from: &Path, to: &Path) -> Result<(), DiskError> {
-        fs::rename(self.root.join(from), self.root.join(to)).map_err(|source| self.error("rename", from, source))
+        let replaced = self.files.replace(&self.root.join(from), &self.root.join(to));
+        replaced.map_err(|source| self.error("rename", from, source))
     }
 
     /// Removes a name; false where there was none.
     pub(crate) fn unlink(&self, path: &Path) -> Result<bool, DiskError> {
-        match fs::remove_file(self.root.join(path)) {
-            Ok(()) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(self.error("unlink", path, error)),
-        }
+        let unlinked = self.files.unlink(&self.root.join(path));
+        Ok(or_absent(unlinked).map_err(|source| self.error("unlink", path, source))?.is_some())
     }
 
     /// Opens a file for reading; `None` only where there is none. Any other trouble is an error, never an absence.
     pub(crate) fn open(&self, path: &Path) -> Result<Option<File>, DiskError> {
-        match File::open(self.root.join(path)) {
-            Ok(file) => Ok(Some(file)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(self.error("open", path, error)),
-        }
+        or_absent(self.files.open(&self.root.join(path))).map_err(|source| self.error("open", path, source))
     }
 
     /// Length and identity of an open file.
     pub(crate) fn facts(&self, path: &Path, file: &File) -> Result<FileFacts, DiskError> {
-        file.metadata().map(|meta| facts_of(&meta)).map_err(|source| self.error("stat", path, source))
+        let stat = self.files.stat(path, file);
+        stat.map(|meta| facts_of(&meta)).map_err(|source| self.error("stat", path, source))
     }
 
     /// Length and identity of what has this name; `None` where nothing has.
     pub(crate) fn facts_at(&self, path: &Path) -> Result<Option<FileFacts>, DiskError> {
-        match fs::symlink_metadata(self.root.join(path)) {
-            Ok(meta) => Ok(Some(facts_of(&meta))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(self.error("stat", path, error)),
-        }
+        let stat = or_absent(self.files.stat_at(&self.root.join(path)));
+        Ok(stat.map_err(|source| self.error("stat", path, source))?.map(|meta| facts_of(&meta)))
     }
 
     /// Reads exactly `len_bytes` from `offset`; an early end of the file is an error.
@@ -216,10 +220,11 @@ impl Disk {
         let mut content = Vec::with_capacity(len_bytes);
         while content.len() < len_bytes {
             let at = offset + content.len() as u64;
-            match rustix::io::pread(file, rustix::buffer::spare_capacity(&mut content), at) {
+            match self.files.read(path, file, &mut content, at) {
                 Ok(0) => return Err(self.error("read", path, io::Error::from(io::ErrorKind::UnexpectedEof))),
-                Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                Err(errno) => return Err(self.error("read", path, errno)),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(self.error("read", path, error)),
             }
         }
         // The allocator may have given more room than was asked for.
@@ -229,24 +234,21 @@ impl Disk {
 
     /// A small file's whole content; `None` where there is none.
     pub(crate) fn read_small(&self, path: &Path) -> Result<Option<Vec<u8>>, DiskError> {
-        match fs::read(self.root.join(path)) {
-            Ok(content) => Ok(Some(content)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(self.error("read", path, error)),
-        }
+        let Some(file) = self.open(path)? else { return Ok(None) };
+        let len_bytes = self.facts(path, &file)?.len_bytes;
+        let len_bytes = usize::try_from(len_bytes).unwrap_or(usize::MAX);
+        self.read_at(path, &file, 0, len_bytes).map(Some)
     }
 
-    /// The names in a directory, in no order. Names that are not UTF-8 are none of ours and left out.
+    /// The names in a directory, in no order; none where there is no such directory.
     pub(crate) fn list(&self, path: &Path) -> Result<Vec<String>, DiskError> {
-        let entries = fs::read_dir(self.root.join(path)).map_err(|source| self.error("list", path, source))?;
-        let names = entries.map(|entry| entry.map(|entry| entry.file_name().into_string().ok()));
-        let names: Result<Vec<_>, _> = names.filter_map(Result::transpose).collect();
-        names.map_err(|source| self.error("list", path, source))
+        let names = or_absent(self.files.list(&self.root.join(path)));
+        Ok(names.map_err(|source| self.error("list", path, source))?.unwrap_or_default())
     }
 
     /// Makes a directory; one that exists is no error. Answers whether it was made.
     pub(crate) fn make_dir(&self, path: &Path) -> Result<bool, DiskError> {
-        match fs::create_dir(self.root.join(path)) {
+        match self.files.make_dir(&self.root.join(path)) {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
             Err(error) => Err(self.error("make the directory", path, error)),
@@ -269,6 +271,15 @@ impl Disk {
     }
 }
 
-fn facts_of(meta: &fs::Metadata) -> FileFacts {
+/// Only "there is no such name" is an absence.
+fn or_absent<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn facts_of(meta: &Metadata) -> FileFacts {
     FileFacts { identity: FileIdentity { device: meta.dev(), inode: meta.ino() }, len_bytes: meta.len() }
 }

@@ -20,6 +20,8 @@ use triton_api::{BlobHash, BlobKey};
 
 /// Payload bytes that one checksum guards.
 pub(crate) const BLOCK_BYTES: u64 = 64 * 1024;
+/// Readers make the sums of the same blocks.
+const _: () = assert!(BLOCK_BYTES == triton_api::sums::BLOCK_BYTES as u64);
 /// Bytes of the description and the tail.
 pub(crate) const TRAILER_BYTES: u64 = (DESCRIPTION_BYTES + TAIL_BYTES) as u64;
 

@@ -3,7 +3,7 @@
 use std::{fs::File, ops::Range, path::PathBuf};
 
 use bytes::Bytes;
-use triton_api::{BlobKey, PartitionId};
+use triton_api::{BlobKey, PartitionId, sums::BlockSums};
 
 use super::{
     Store, StoreError,
@@ -147,6 +147,11 @@ impl OpenBlob {
     /// [`Store::removals`] before it was opened.
     pub(crate) fn removals(&self) -> u64 {
         self.removals
+    }
+
+    /// The sum of the sums of all blocks, for a reader to check the way to him.
+    pub(crate) fn block_sums(&self) -> u32 {
+        BlockSums::of(&self.footer.sums)
     }
 
     /// Reads a part of the payload and verifies every block that it touches. A damaged copy is put aside.

@@ -3,6 +3,7 @@
 mod dir;
 mod disk;
 mod error;
+mod files;
 mod format;
 mod get;
 mod inventory;
@@ -13,6 +14,7 @@ mod offline;
 mod put;
 mod quarantine;
 mod remove;
+mod shared_sync;
 #[cfg(test)]
 mod tests;
 
@@ -38,6 +40,7 @@ pub use offline::blob_file;
 pub(crate) use put::{Claim, Staged, Stored};
 
 use dir::DataDir;
+use files::{Files, Plain};
 use layout_book::LayoutBook;
 use ledger::Ledger;
 
@@ -70,7 +73,12 @@ impl Store {
     /// Opens the data directory at `root`, or makes it; counts what is there. Keeps `reserve_bytes` of the disk free, by
     /// default 1% of it, at most 1 GiB.
     pub(crate) fn open(root: &Path, reserve_bytes: Option<u64>) -> Result<Self, OpenError> {
-        let dir = DataDir::open(root, reserve_bytes)?;
+        Self::open_on(Arc::new(Plain), root, reserve_bytes)
+    }
+
+    /// The same on a file system of the caller's choice: the seam for faults and records.
+    pub(crate) fn open_on(files: Arc<dyn Files>, root: &Path, reserve_bytes: Option<u64>) -> Result<Self, OpenError> {
+        let dir = DataDir::open(root, files, reserve_bytes)?;
         let layout = LayoutBook::open(&dir.disk)?;
         let quarantined = dir.disk.list(Path::new(dir::QUARANTINE))?.len() as u64;
         let store = Self(Arc::new(Inner {

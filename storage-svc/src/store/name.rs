@@ -26,6 +26,12 @@ pub(crate) fn partition_dir_name(partition: PartitionId) -> String {
     format!("{:04}", partition.get())
 }
 
+/// The partition that a directory's name stands for; `None` where it is none of ours.
+pub(crate) fn partition_of_dir(dir_name: &str) -> Option<PartitionId> {
+    let partition = PartitionId::new(dir_name.parse().ok()?);
+    (partition_dir_name(partition) == dir_name).then_some(partition)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -49,6 +55,14 @@ mod tests {
         let alike = ["a/b", "a.b", "a-b", "a_b", "a..b", "a/.b", "a./b", "ab", "A/b"];
         let names: std::collections::BTreeSet<_> = alike.iter().map(|text| file_name(&key(text))).collect();
         assert_eq!(names.len(), alike.len());
+    }
+
+    #[test]
+    fn directory_of_a_partition_is_told_from_others() {
+        assert_eq!(partition_of_dir("0042"), Some(PartitionId::new(42)));
+        for foreign in ["42", "+042", "lost+found", "00042", ""] {
+            assert_eq!(partition_of_dir(foreign), None, "{foreign}");
+        }
     }
 
     proptest! {

@@ -116,11 +116,15 @@ impl Store {
         Ok(self.disk.facts_at(&dir::key_path(TOMBSTONES, partition, key))?.is_some())
     }
 
+    /// Refuses to go on, or to acknowledge, after an fsync of anybody has failed: the kernel tells each loss once, and
+    /// whose it was cannot be known for sure.
+    pub(super) fn refuse_distrusted(&self) -> Result<(), StoreError> {
+        if self.disk.is_read_only() { Err(StoreError::ReadOnly) } else { Ok(()) }
+    }
+
     /// Refuses where the disk takes no writes, or has no room for `more_bytes`.
     fn refuse_writes(&self, more_bytes: u64) -> Result<(), StoreError> {
-        if self.disk.is_read_only() {
-            return Err(StoreError::ReadOnly);
-        }
+        self.refuse_distrusted()?;
         if self.disk.has_room(more_bytes)? { Ok(()) } else { Err(StoreError::Full) }
     }
 }
@@ -163,17 +167,16 @@ impl Staged {
         let footer = Footer { description, sums: sums.finish() }.encode();
         store.disk.append(&temporary.path, &temporary.file, &[Bytes::from(footer)])?;
         store.disk.sync(&temporary.path, &temporary.file)?;
-        // An fsync of somebody else may have failed since this write began.
-        if store.disk.is_read_only() {
-            return Err(StoreError::ReadOnly);
-        }
+        store.refuse_distrusted()?;
         let receipt = BlobReceipt { key, hash, len_bytes };
+        store.dir.partitions.make(&store.disk, BLOBS, partition)?;
         let fresh = store.publish(temporary, partition, &receipt, claim.epoch)?;
         // The same content may have come a moment ago, and its directory not be synced yet: sync in either case.
         store.disk.sync_dir(&dir::partition_path(BLOBS, partition))?;
         if fresh {
             store.ledger.lock(partition).synced();
         }
+        store.refuse_distrusted()?;
         Ok(Stored { receipt, fresh })
     }
 }

@@ -39,9 +39,7 @@ impl Store {
     /// `hash` is that of the deleted content where somebody else knows it.
     pub(crate) fn delete(&self, key: &BlobKey, hash: Option<BlobHash>, epoch: Option<Epoch>) -> Result<(), StoreError> {
         drop(self.layout.admit(epoch)?);
-        if self.disk.is_read_only() {
-            return Err(StoreError::ReadOnly);
-        }
+        self.refuse_distrusted()?;
         let partition = triton_placement::partition_of(key);
         let tombstone_path = dir::key_path(TOMBSTONES, partition, key);
         if self.disk.facts_at(&tombstone_path)?.is_none() {
@@ -58,7 +56,7 @@ impl Store {
         if self.unlink_blob(partition, key)?.is_some() {
             self.disk.sync_dir(&dir::partition_path(BLOBS, partition))?;
         }
-        Ok(())
+        self.refuse_distrusted()
     }
 
     fn bury(&self, partition: PartitionId, tombstone: &Tombstone, epoch: Option<Epoch>) -> Result<(), StoreError> {
@@ -66,6 +64,8 @@ impl Store {
         let temporary = Temporary::create(&self.disk, self.temporary_path())?;
         self.disk.append(&temporary.path, &temporary.file, &[Bytes::from(json)])?;
         self.disk.sync(&temporary.path, &temporary.file)?;
+        self.refuse_distrusted()?;
+        self.dir.partitions.make(&self.disk, TOMBSTONES, partition)?;
         let _admitted = self.layout.admit(epoch)?;
         let mut ledger = self.ledger.lock(partition);
         if self.disk.publish(&temporary.path, &dir::key_path(TOMBSTONES, partition, &tombstone.key))? {
@@ -103,7 +103,9 @@ impl Store {
 
     /// Makes the unlinks of a release durable; answers how many blobs are left.
     pub(crate) fn settle_release(&self, partition: PartitionId) -> Result<u64, StoreError> {
-        self.disk.sync_dir(&dir::partition_path(BLOBS, partition))?;
+        if self.dir.partitions.has(BLOBS, partition) {
+            self.disk.sync_dir(&dir::partition_path(BLOBS, partition))?;
+        }
         Ok(self.ledger.lock(partition).tally().blobs)
     }
 

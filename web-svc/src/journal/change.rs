@@ -49,7 +49,12 @@ impl RecordKey {
 
     /// Blobs to delete.
     pub fn trash(id: VideoId, generation: Generation) -> Self {
-        Self(format!("trash/{id}/{generation}"))
+        Self(format!("{}{generation}", Self::trash_prefix(id)))
+    }
+
+    /// What the keys of all trash of a video begin with.
+    pub fn trash_prefix(id: VideoId) -> String {
+        format!("trash/{id}/")
     }
 
     /// A process that transcodes.
@@ -90,6 +95,13 @@ impl RecordKey {
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The video, where this is a record that says whether and what of it plays.
+    pub(crate) fn publication_of(&self) -> Option<VideoId> {
+        let mut parts = self.0.split('/');
+        let says = matches!(parts.next(), Some("video" | "trash"));
+        parts.next().filter(|_| says)?.parse().ok()
     }
 
     /// What comes before the first slash.

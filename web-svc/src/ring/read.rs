@@ -15,7 +15,7 @@ use super::{
     Ring,
     error::RingError,
     race::{Ask, Found},
-    stream::{Reader, RingStream},
+    stream::{Care, Reader, RingStream},
 };
 
 /// A blob, or a part of it, as it arrives.
@@ -26,8 +26,8 @@ pub struct RingRead {
     pub total_bytes: u64,
     /// The bytes of the blob that `stream` carries.
     pub range: Range<u64>,
-    /// The bytes. It goes on from another replica where one fails; where the whole blob does not have its hash, its last
-    /// chunk is held back and the stream ends with an error.
+    /// The bytes. It goes on from another replica where one fails; where the whole is not the blob, by its hash or by the
+    /// sums that the node made when it checked the hash, its last chunk is held back and the stream ends with an error.
     pub stream: RingStream,
 }
 
@@ -58,8 +58,20 @@ impl Ring {
     ///
     /// # Cancel safety
     /// Dropping it, or the stream, drops the requests.
-    #[tracing::instrument(level = "debug", skip_all, fields(blob.key = %key))]
     pub async fn open(&self, key: &BlobKey, part: Option<Range<u64>>) -> Result<RingRead, RingError> {
+        self.open_with(key, part, Care::Relay).await
+    }
+
+    /// As [`Self::open`], for a whole blob that is going to be kept: it is checked by its hash in any case.
+    ///
+    /// # Cancel safety
+    /// Dropping it, or the stream, drops the requests.
+    pub async fn open_to_keep(&self, key: &BlobKey) -> Result<RingRead, RingError> {
+        self.open_with(key, None, Care::Keep).await
+    }
+
+    #[tracing::instrument(level = "debug", skip_all, fields(blob.key = %key))]
+    async fn open_with(&self, key: &BlobKey, part: Option<Range<u64>>, care: Care) -> Result<RingRead, RingError> {
         let started = Instant::now();
         let opened = self.find(key, part.clone(), None, None).await;
         let outcome = opened.as_ref().map_or_else(RingError::outcome, |_| "ok");
@@ -69,7 +81,7 @@ impl Ring {
         let (hash, total_bytes) = (found.answer.hash, found.answer.total_bytes);
         let range = part.map_or(0..total_bytes, |part| part.start..part.end.min(total_bytes));
         tracing::debug!(node.id = %found.peer.node, "opened");
-        let stream = Reader::new(self.clone(), key.clone(), range.clone(), found).into_stream();
+        let stream = Reader::new(self.clone(), key.clone(), range.clone(), care, found).into_stream();
         Ok(RingRead { hash, total_bytes, range, stream })
     }
 
@@ -78,7 +90,7 @@ impl Ring {
     /// # Cancel safety
     /// Dropping it drops the requests.
     pub async fn read_all(&self, key: &BlobKey, bytes_max: u64) -> Result<Bytes, RingError> {
-        let mut read = self.open(key, None).await?;
+        let mut read = self.open_to_keep(key).await?;
         let too_large = || RingError::TooLarge { key: key.clone(), len_bytes: read.total_bytes, bytes_max };
         if read.total_bytes > bytes_max {
             return Err(too_large());

@@ -1,17 +1,25 @@
 //! The bytes of a read: watched for silence, resumed elsewhere, checked at the end.
 
-use std::{ops::Range, sync::Arc, sync::atomic::Ordering, time::Duration};
+use std::{
+    collections::BTreeSet,
+    ops::Range,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream, stream::BoxStream};
 use tokio::time::timeout;
 use triton_api::{
-    BlobHash, BlobKey,
+    BlobHash, BlobKey, ProblemType,
     client::{BlobRead, ClientError},
+    sums::BlockSums,
 };
+use triton_placement::partition_of;
 
 use super::{
     Ring,
+    degraded::DegradedPartition,
     error::RingError,
     peer::{Flight, Peer},
     race::Found,
@@ -33,6 +41,49 @@ impl From<Found<BlobRead>> for Source {
     }
 }
 
+/// How the whole of what arrives is checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Care {
+    /// For content that is passed on: by the sums of the node's blocks, where it tells them.
+    Relay,
+    /// For content that is kept: by its hash.
+    Keep,
+}
+
+enum Check {
+    /// Not at all: a part is covered by the node's checksums of the blocks that it touches.
+    Part,
+    Sums(BlockSums, u32),
+    Hash(Box<blake3::Hasher>),
+}
+
+impl Check {
+    fn of(read: &BlobRead, range: &Range<u64>, care: Care) -> Self {
+        match read.block_sums {
+            _ if *range != (0..read.total_bytes) => Self::Part,
+            Some(expected) if care == Care::Relay => Self::Sums(BlockSums::default(), expected),
+            Some(_) | None => Self::Hash(Box::default()),
+        }
+    }
+
+    fn update(&mut self, chunk: &[u8]) {
+        match self {
+            Self::Part => {}
+            Self::Sums(sums, _) => sums.update(chunk),
+            Self::Hash(hasher) => drop(hasher.update(chunk)),
+        }
+    }
+
+    /// Whether all that was taken in is the content.
+    fn holds(&self, hash: BlobHash) -> bool {
+        match self {
+            Self::Part => true,
+            Self::Sums(sums, expected) => sums.clone().finish() == *expected,
+            Self::Hash(hasher) => hash == hasher.finalize().into(),
+        }
+    }
+}
+
 /// The state of a read.
 pub(super) struct Reader {
     ring: Ring,
@@ -40,22 +91,21 @@ pub(super) struct Reader {
     hash: BlobHash,
     /// What is still to come.
     rest: Range<u64>,
-    /// For whole blobs: a part is covered by the node's checksums of the blocks that it touches.
-    hasher: Option<blake3::Hasher>,
+    check: Check,
     source: Source,
     resumes: u32,
     bytes: metrics::Counter,
 }
 
 impl Reader {
-    pub(super) fn new(ring: Ring, key: BlobKey, range: Range<u64>, found: Found<BlobRead>) -> Self {
-        let whole = range == (0..found.answer.total_bytes);
+    pub(super) fn new(ring: Ring, key: BlobKey, range: Range<u64>, care: Care, found: Found<BlobRead>) -> Self {
+        let check = Check::of(&found.answer, &range, care);
         Self {
             ring,
             key,
             hash: found.answer.hash,
             rest: range,
-            hasher: whole.then(blake3::Hasher::new),
+            check,
             source: found.into(),
             resumes: 0,
             bytes: metrics::counter!("triton_ring_bytes_total", "direction" => "read"),
@@ -92,14 +142,13 @@ impl Reader {
 
     fn take(&mut self, chunk: Bytes) -> Result<Bytes, RingError> {
         self.rest.start += chunk.len() as u64;
-        if let Some(hasher) = &mut self.hasher {
-            hasher.update(&chunk);
-            if self.rest.is_empty() && self.hash != hasher.finalize().into() {
-                metrics::counter!("triton_ring_corrupt_reads_total").increment(1);
-                tracing::error!(node.id = %self.source.peer.node, blob.key = %self.key, "blob does not have its hash");
-                self.source.peer.failed("the bytes do not have the blob's hash", Duration::ZERO);
-                return Err(RingError::Corrupt { key: self.key.clone() });
-            }
+        self.check.update(&chunk);
+        if self.rest.is_empty() && !self.check.holds(self.hash) {
+            metrics::counter!("triton_ring_corrupt_reads_total").increment(1);
+            tracing::error!(node.id = %self.source.peer.node, blob.key = %self.key, "what arrived is not the blob");
+            self.source.peer.failed("the bytes are not the blob's", Duration::ZERO);
+            self.ring.suspect(&self.key, &self.source.peer);
+            return Err(RingError::Corrupt { key: self.key.clone() });
         }
         self.bytes.increment(chunk.len() as u64);
         Ok(chunk)
@@ -121,7 +170,31 @@ impl Reader {
         self.ring.shared.counters.resumes.fetch_add(1, Ordering::Relaxed);
         metrics::counter!("triton_ring_resumes_total").increment(1);
         tracing::debug!(node.id = %node, blob.key = %self.key, offset = self.rest.start, why, "resumes elsewhere");
+        self.ring.suspect(&self.key, &self.source.peer);
         self.source = self.ring.find(&self.key, Some(self.rest.clone()), Some(self.hash), Some(node)).await?.into();
         Ok(())
+    }
+}
+
+impl Ring {
+    /// Asks a node in the background whether it still has a copy after an answer broke off: it puts a damaged one aside, and
+    /// only then a repair can begin.
+    fn suspect(&self, key: &BlobKey, peer: &Arc<Peer>) {
+        let Ok(permit) = Arc::clone(&self.shared.measured).try_acquire_owned() else { return };
+        let (ring, key, peer) = (self.clone(), key.clone(), Arc::clone(peer));
+        self.shared.tasks.spawn(async move {
+            let answer = timeout(ring.shared.limits.patience_max, peer.client.head(&key)).await;
+            let lacks = match &answer {
+                Ok(Ok(None)) => true,
+                Ok(Err(error)) => error.problem_type() == Some(ProblemType::Corrupt),
+                // Gone or silent: that is known of it by now, and says nothing about the copy.
+                Ok(Ok(Some(_))) | Err(_) => false,
+            };
+            if lacks {
+                let missing = BTreeSet::from([peer.node]);
+                ring.shared.degraded.mark(DegradedPartition::missing(partition_of(&key), missing));
+            }
+            drop(permit);
+        });
     }
 }

@@ -5,9 +5,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use futures_util::Stream;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
-use std::ops::Range;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use std::{fmt::Display, ops::Range};
 use triton_api::{
     ProblemType,
     range::{self, RangeRequest},
@@ -16,6 +15,9 @@ use triton_kit::ApiError;
 
 /// What never changes at its address may be kept forever.
 pub(super) const IMMUTABLE: &str = "public, max-age=31536000, immutable";
+
+/// Headers of an answer, those of the layers around included.
+const HEADERS: usize = 10;
 
 /// What a request wants of a content.
 pub(super) enum Wanted {
@@ -30,20 +32,45 @@ pub(super) enum Wanted {
 /// A content's identity and looks.
 pub(super) struct Content<'a> {
     /// In quotes.
-    pub(super) etag: &'a str,
+    pub(super) etag: &'a HeaderValue,
     pub(super) len_bytes: u64,
-    pub(super) media_type: &'a str,
+    pub(super) looks: Looks,
+}
+
+/// What kind of content it is, and who may keep it for how long.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Looks {
+    pub(super) media_type: &'static str,
     pub(super) cache_control: &'static str,
+}
+
+/// A hash as a strong validator.
+pub(super) fn etag(hash: impl Display) -> Result<HeaderValue, ApiError> {
+    HeaderValue::try_from(format!("\"{hash}\"")).map_err(ApiError::internal)
+}
+
+/// Whether the request has a condition that only the content's validator decides.
+pub(super) fn asks_whether_changed(request: &HeaderMap) -> bool {
+    request.contains_key(header::IF_NONE_MATCH)
+}
+
+/// The value of the request's `Range`.
+pub(super) fn range_of(request: &HeaderMap) -> Option<&str> {
+    text(request, &header::RANGE)
+}
+
+fn text<'a>(request: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    request.get(name).and_then(|value| value.to_str().ok())
 }
 
 impl Content<'_> {
     /// Reads the request's conditions and range.
     pub(super) fn wanted(&self, request: &HeaderMap) -> Result<Wanted, ApiError> {
-        let text = |name| request.get(name).and_then(|value| value.to_str().ok());
-        if text(header::IF_NONE_MATCH).is_some_and(|tags| tags.contains(self.etag) || tags.trim() == "*") {
+        let etag = self.etag.to_str().map_err(ApiError::internal)?;
+        if text(request, &header::IF_NONE_MATCH).is_some_and(|tags| tags.contains(etag) || tags.trim() == "*") {
             return Ok(Wanted::NotModified);
         }
-        let asked = text(header::RANGE).filter(|_| text(header::IF_RANGE).is_none_or(|tag| tag == self.etag));
+        let asked = range_of(request).filter(|_| text(request, &header::IF_RANGE).is_none_or(|tag| tag == etag));
         match range::resolve(asked, self.len_bytes) {
             RangeRequest::Whole => Ok(Wanted::Whole),
             RangeRequest::Part(part) => Ok(Wanted::Part(part)),
@@ -60,30 +87,43 @@ impl Content<'_> {
 
     /// 304, for a client that has it.
     pub(super) fn not_modified(&self) -> Response {
-        let headers = [(header::ETAG, self.etag), (header::CACHE_CONTROL, self.cache_control)];
-        (StatusCode::NOT_MODIFIED, headers).into_response()
+        let cache_control = HeaderValue::from_static(self.looks.cache_control);
+        (StatusCode::NOT_MODIFIED, [(header::ETAG, self.etag.clone()), (header::CACHE_CONTROL, cache_control)])
+            .into_response()
     }
 
     /// 200 or 206 with the bytes of `part`, or all.
-    pub(super) fn answer<S, E>(&self, part: Option<&Range<u64>>, bytes: S) -> Result<Response, ApiError>
-    where
-        S: Stream<Item = Result<Bytes, E>> + Send + 'static,
-        E: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
-        let (status, len_bytes) = match part {
-            Some(part) => (StatusCode::PARTIAL_CONTENT, part.end - part.start),
-            None => (StatusCode::OK, self.len_bytes),
-        };
-        let mut response = Response::builder()
-            .status(status)
-            .header(header::CONTENT_TYPE, self.media_type)
-            .header(header::CONTENT_LENGTH, len_bytes)
-            .header(header::ACCEPT_RANGES, "bytes")
-            .header(header::ETAG, self.etag)
-            .header(header::CACHE_CONTROL, self.cache_control);
-        if let Some(part) = part {
-            response = response.header(header::CONTENT_RANGE, range::content_range(part, self.len_bytes));
+    pub(super) fn answer(&self, part: Option<&Range<u64>>, body: Body) -> Result<Response, ApiError> {
+        let mut response = Response::new(body);
+        let len_bytes = part.map_or(self.len_bytes, |part| part.end - part.start);
+        if part.is_some() {
+            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
         }
-        response.body(Body::from_stream(bytes)).map_err(ApiError::internal)
+        let headers = response.headers_mut();
+        headers.reserve(HEADERS);
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(self.looks.media_type));
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(len_bytes));
+        headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+        headers.insert(header::ETAG, self.etag.clone());
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(self.looks.cache_control));
+        if let Some(part) = part {
+            let value =
+                HeaderValue::try_from(range::content_range(part, self.len_bytes)).map_err(ApiError::internal)?;
+            headers.insert(header::CONTENT_RANGE, value);
+        }
+        Ok(response)
+    }
+
+    /// What the request asks for, of a content in memory.
+    pub(super) fn answer_from(&self, content: &Bytes, request: &HeaderMap) -> Result<Response, ApiError> {
+        match self.wanted(request)? {
+            Wanted::NotModified => Ok(self.not_modified()),
+            Wanted::Whole => self.answer(None, Body::from(content.clone())),
+            Wanted::Part(part) => {
+                let position = |at: u64| usize::try_from(at).map_err(ApiError::internal);
+                let slice = content.slice(position(part.start)?..position(part.end)?);
+                self.answer(Some(&part), Body::from(slice))
+            }
+        }
     }
 }

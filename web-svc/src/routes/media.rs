@@ -1,17 +1,15 @@
 //! Media for players: manifests from metadata, segments and pictures from the ring.
 
-use axum::{
-    extract::State,
-    response::{IntoResponse, Response},
-};
+use axum::{body::Body, extract::State, response::Response};
+use bytes::Bytes;
 use futures_util::StreamExt as _;
 use http::{HeaderMap, HeaderValue, header};
 use serde::Deserialize;
-use triton_api::{BlobKey, Generation, VideoId, video::route};
+use triton_api::{BlobKey, Generation, VideoId, range, video::route};
 use triton_kit::{ApiError, extract::Path};
 
 use super::{
-    content::{Content, IMMUTABLE, Wanted},
+    content::{self, Content, IMMUTABLE, Looks, Wanted},
     videos::{find, find_received},
 };
 use crate::{
@@ -20,6 +18,8 @@ use crate::{
     journal::RecordKey,
     original,
     pipeline::{Growth, Presentation, RenditionName},
+    ring::RingError,
+    store::Publication,
 };
 
 /// A manifest stays the same until the video is made anew.
@@ -129,7 +129,15 @@ pub(super) async fn file(
     let media_type = if rendition.starts_with("audio") { "audio/mp4" } else { "video/mp4" };
     let key = VideoRecord::media_file(id, generation, &rendition, &file);
     let key = key.ok_or_else(|| ApiError::not_found("No file of a video has such a name."))?;
-    blob(&app, &key, media_type, IMMUTABLE, &headers).await
+    let looks = Looks { media_type, cache_control: IMMUTABLE };
+    match app.store.publication(id).await? {
+        Publication::Deleted => Err(ApiError::not_found("There is nothing here (any more).")),
+        Publication::Playing(playing) if playing == generation => hot(&app, &key, looks, &headers).await,
+        // Who began to watch before a newer generation was published, or before this process heard of the video.
+        Publication::Playing(_) | Publication::Unpublished | Publication::Unknown => {
+            relay(&app, &key, looks, &headers).await
+        }
+    }
 }
 
 async fn media_playlist(
@@ -161,8 +169,9 @@ pub(super) async fn download(
 ) -> Result<Response, ApiError> {
     let video = find_received(&app, id).await?.value;
     let len_bytes = video.original.len_bytes;
-    let etag = format!("\"original-{id}-{len_bytes}\"");
-    let content = Content { etag: &etag, len_bytes, media_type: "application/octet-stream", cache_control: REVALIDATE };
+    let etag = content::etag(format_args!("original-{id}-{len_bytes}"))?;
+    let looks = Looks { media_type: "application/octet-stream", cache_control: REVALIDATE };
+    let content = Content { etag: &etag, len_bytes, looks };
     let part = match content.wanted(&headers)? {
         Wanted::NotModified => return Ok(content.not_modified()),
         Wanted::Whole => None,
@@ -174,7 +183,7 @@ pub(super) async fn download(
     if let Some(Err(error)) = bytes.as_mut().peek().await {
         return Err(error.clone().into());
     }
-    let mut response = content.answer(part.as_ref(), bytes)?;
+    let mut response = content.answer(part.as_ref(), Body::from_stream(bytes))?;
     // RFC 6266 with RFC 8187: any name is safe when all but letters and digits is encoded.
     let name: String = url::form_urlencoded::byte_serialize(video.original.file_name.as_bytes()).collect();
     let disposition = format!("attachment; filename*=UTF-8''{}", name.replace('+', "%20"));
@@ -187,38 +196,70 @@ async fn still(
     app: &App,
     id: VideoId,
     file: &'static str,
-    media_type: &str,
+    media_type: &'static str,
     headers: &HeaderMap,
 ) -> Result<Response, ApiError> {
-    let published = published(find(app, id).await?.value)?;
-    blob(app, &VideoRecord::still_file(id, published.generation, file), media_type, REVALIDATE, headers).await
+    match app.store.publication(id).await? {
+        Publication::Playing(playing) => {
+            let looks = Looks { media_type, cache_control: REVALIDATE };
+            hot(app, &VideoRecord::still_file(id, playing, file), looks, headers).await
+        }
+        Publication::Unpublished => Err(unplayable()),
+        Publication::Unknown | Publication::Deleted => Err(ApiError::not_found(format!("There is no video {id}."))),
+    }
 }
 
-async fn blob(
-    app: &App,
-    key: &BlobKey,
-    media_type: &str,
-    cache_control: &'static str,
-    headers: &HeaderMap,
-) -> Result<Response, ApiError> {
-    let conditional = [header::RANGE, header::IF_NONE_MATCH].iter().any(|name| headers.contains_key(name));
-    if conditional {
-        // Only the length tells what a range means, and only the hash whether the client has it.
-        let head = app.ring.head(key).await?;
-        let etag = format!("\"{}\"", head.hash);
-        let content = Content { etag: &etag, len_bytes: head.total_bytes, media_type, cache_control };
-        return match content.wanted(headers)? {
-            Wanted::NotModified => Ok(content.not_modified()),
-            Wanted::Whole => content.answer(None, app.ring.open(key, None).await?.stream),
-            Wanted::Part(part) => {
-                let read = app.ring.open(key, Some(part.clone())).await?;
-                content.answer(Some(&part), read.stream)
-            }
-        };
+/// A blob of what plays now, which others may want, too.
+async fn hot(app: &App, key: &BlobKey, looks: Looks, headers: &HeaderMap) -> Result<Response, ApiError> {
+    match app.hot.get(key).await? {
+        Some(blob) => {
+            let content = Content { etag: &blob.etag, len_bytes: blob.content.len() as u64, looks };
+            content.answer_from(&blob.content, headers)
+        }
+        None => relay(app, key, looks, headers).await,
     }
-    let read = app.ring.open(key, None).await?;
-    let etag = format!("\"{}\"", read.hash);
-    Content { etag: &etag, len_bytes: read.total_bytes, media_type, cache_control }.answer(None, read.stream)
+}
+
+/// A blob as it comes from the ring.
+async fn relay(app: &App, key: &BlobKey, looks: Looks, headers: &HeaderMap) -> Result<Response, ApiError> {
+    if content::asks_whether_changed(headers) {
+        return relay_knowing(app, key, looks, headers).await;
+    }
+    let part = match content::range_of(headers).map(range::absolute) {
+        // How long is it? Otherwise nobody knows where its last bytes begin.
+        Some(None) => return relay_knowing(app, key, looks, headers).await,
+        Some(Some(part)) => Some(part),
+        None => None,
+    };
+    let read = match app.ring.open(key, part.clone()).await {
+        Err(RingError::Range { .. }) => return relay_knowing(app, key, looks, headers).await,
+        opened => opened?,
+    };
+    let etag = content::etag(read.hash)?;
+    let content = Content { etag: &etag, len_bytes: read.total_bytes, looks };
+    match (part, content.wanted(headers)?) {
+        (None, _) => content.answer(None, Body::from_stream(read.stream)),
+        (Some(_), Wanted::Part(part)) if part == read.range => {
+            content.answer(Some(&part), Body::from_stream(read.stream))
+        }
+        // The client has a part of another content (`If-Range`), which an immutable one never was.
+        (Some(_), _) => content.answer(None, Body::from_stream(app.ring.open(key, None).await?.stream)),
+    }
+}
+
+/// As [`relay`], for the rare request whose answer depends on the blob's length or hash.
+async fn relay_knowing(app: &App, key: &BlobKey, looks: Looks, headers: &HeaderMap) -> Result<Response, ApiError> {
+    let head = app.ring.head(key).await?;
+    let etag = content::etag(head.hash)?;
+    let content = Content { etag: &etag, len_bytes: head.total_bytes, looks };
+    match content.wanted(headers)? {
+        Wanted::NotModified => Ok(content.not_modified()),
+        Wanted::Whole => content.answer(None, Body::from_stream(app.ring.open(key, None).await?.stream)),
+        Wanted::Part(part) => {
+            let read = app.ring.open(key, Some(part.clone())).await?;
+            content.answer(Some(&part), Body::from_stream(read.stream))
+        }
+    }
 }
 
 /// What plays of a video now.
@@ -236,16 +277,16 @@ async fn presentation(app: &App, id: VideoId) -> Result<(Presentation, Published
 }
 
 fn published(video: VideoRecord) -> Result<Published, ApiError> {
-    video.published.ok_or_else(|| ApiError::not_found("The video cannot be played yet."))
+    video.published.ok_or_else(unplayable)
 }
 
-fn text(headers: &HeaderMap, media_type: &str, text: String) -> Result<Response, ApiError> {
-    let etag = format!("\"{}\"", blake3::hash(text.as_bytes()).to_hex());
-    let content = Content { etag: &etag, len_bytes: text.len() as u64, media_type, cache_control: REVALIDATE };
-    if let Wanted::NotModified = content.wanted(headers)? {
-        return Ok(content.not_modified());
-    }
-    let validators =
-        [(header::ETAG, etag.as_str()), (header::CONTENT_TYPE, media_type), (header::CACHE_CONTROL, REVALIDATE)];
-    Ok((validators, text).into_response())
+fn unplayable() -> ApiError {
+    ApiError::not_found("The video cannot be played yet.")
+}
+
+fn text(headers: &HeaderMap, media_type: &'static str, text: String) -> Result<Response, ApiError> {
+    let etag = content::etag(blake3::hash(text.as_bytes()).to_hex())?;
+    let looks = Looks { media_type, cache_control: REVALIDATE };
+    let text = Bytes::from(text);
+    Content { etag: &etag, len_bytes: text.len() as u64, looks }.answer_from(&text, headers)
 }

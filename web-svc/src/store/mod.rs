@@ -2,6 +2,7 @@
 
 mod jobs;
 mod projection;
+mod publications;
 mod replica;
 mod snapshot;
 mod transaction;
@@ -19,6 +20,7 @@ use tokio::sync::{broadcast, watch};
 
 pub use jobs::JobRow;
 pub(crate) use projection::check as check_record;
+pub use publications::Publication;
 pub use replica::IncomingRecord;
 pub use snapshot::Snapshot;
 pub use transaction::WriteTransaction;
@@ -119,6 +121,7 @@ pub struct Store {
 struct Feed {
     changes: broadcast::Sender<Changed>,
     revision: watch::Sender<Revision>,
+    publications: publications::Publications,
 }
 
 impl Store {
@@ -144,7 +147,7 @@ impl Store {
         transaction.commit().await.map_err(open)?;
         let readers = pool(READERS).connect_with(options.read_only(true)).await.map_err(open)?;
         let (changes, _) = broadcast::channel(CHANGES_BUFFERED);
-        let feed = Feed { changes, revision: watch::Sender::new(Revision::ZERO) };
+        let feed = Feed { changes, revision: watch::Sender::new(Revision::ZERO), publications: Default::default() };
         let store = Self { readers, writer, feed };
         store.feed.revision.send_replace(store.revision().await?);
         Ok(store)

@@ -19,6 +19,7 @@ pub struct WriteTransaction {
 impl WriteTransaction {
     pub(super) async fn begin(writer: &SqlitePool, feed: Feed) -> Result<Self, StoreError> {
         let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await.during("beginning a change")?;
+        feed.publications.settle();
         let row = sqlx::query("SELECT value FROM meta WHERE name = 'revision'")
             .fetch_one(&mut *transaction)
             .await
@@ -103,12 +104,15 @@ impl WriteTransaction {
 
     /// Makes the change durable and tells the subscribers.
     pub async fn commit(self) -> Result<(), StoreError> {
-        self.transaction.commit().await.during("committing a change")?;
-        for changed in self.changed {
+        let Self { transaction, revision, feed, changed } = self;
+        feed.publications.change(changed.iter().flat_map(|changed| changed.keys.iter()));
+        transaction.commit().await.during("committing a change")?;
+        feed.publications.settle();
+        for changed in changed {
             // An error only means that nobody subscribes right now.
-            self.feed.changes.send(changed).ok();
+            feed.changes.send(changed).ok();
         }
-        self.feed.revision.send_replace(self.revision);
+        feed.revision.send_replace(revision);
         Ok(())
     }
 }

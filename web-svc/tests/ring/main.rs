@@ -3,6 +3,7 @@
 
 mod cluster;
 mod deletes;
+mod hot;
 mod layouts;
 mod reads;
 mod writes;

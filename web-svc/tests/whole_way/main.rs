@@ -5,6 +5,7 @@ mod bad_input;
 mod cluster;
 mod crash;
 mod edits;
+mod hot;
 mod playback;
 mod replacement;
 mod viewer;

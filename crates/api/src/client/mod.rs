@@ -1,12 +1,16 @@
 //! Typed HTTP clients of our services. Every call has a deadline; none retries on its own.
 
 mod events;
+mod lane;
 mod storage;
 mod web;
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use http_body_util::Empty;
 use jiff::Timestamp;
 use reqwest::{RequestBuilder, Response};
 use serde::de::DeserializeOwned;
@@ -16,8 +20,9 @@ pub use events::VideoEvents;
 pub use storage::{BlobRead, NodeClient};
 pub use web::{Tagged, WebClient};
 
+use self::lane::{LaneBody, Lanes};
 use crate::{
-    Problem, ProblemType,
+    NodeUrl, Problem, ProblemType,
     secret::{ClusterSecret, SIGNATURE_HEADER},
 };
 
@@ -25,6 +30,8 @@ use crate::{
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// The longest wait for the answer of a call that moves no content.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// How requests name their sender.
+const USER_AGENT: &str = concat!("tritontube/", env!("CARGO_PKG_VERSION"));
 /// The longest error body that is read, in bytes.
 const PROBLEM_BYTES_MAX: usize = 64 * 1024;
 
@@ -91,6 +98,7 @@ impl ClientError {
 #[derive(Debug, Clone)]
 pub struct Caller {
     http: reqwest::Client,
+    lanes: Lanes,
     secret: Option<ClusterSecret>,
     trace: fn(&mut HeaderMap),
 }
@@ -104,10 +112,10 @@ impl Caller {
             .tcp_nodelay(true)
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
-            .user_agent(concat!("tritontube/", env!("CARGO_PKG_VERSION")))
+            .user_agent(USER_AGENT)
             .build()
             .map_err(|error| ClientError::transport("(client)", &error))?;
-        Ok(Self { http, secret, trace })
+        Ok(Self { http, lanes: Lanes::default(), secret, trace })
     }
 
     /// A caller that traces nothing, for programs that run for one command.
@@ -117,15 +125,48 @@ impl Caller {
 
     /// Starts a signed request.
     pub(crate) fn request(&self, method: Method, url: &str) -> RequestBuilder {
+        let headers = self.headers(&method, target(url));
+        self.http.request(method, url).headers(headers)
+    }
+
+    /// What every request carries: the signature, and what ties requests together.
+    fn headers(&self, method: &Method, target: &str) -> HeaderMap {
         let mut headers = HeaderMap::new();
         (self.trace)(&mut headers);
         if let Some(secret) = &self.secret {
-            let signature = secret.sign(method.as_str(), target(url), Timestamp::now());
+            let signature = secret.sign(method.as_str(), target, Timestamp::now());
             if let Ok(value) = HeaderValue::from_str(&signature) {
                 headers.insert(HeaderName::from_static(SIGNATURE_HEADER), value);
             }
         }
-        self.http.request(method, url).headers(headers)
+        headers
+    }
+
+    /// Sends a signed GET on a connection that the reader of the answer drives, and turns every status that is not 2xx
+    /// into an error.
+    async fn read(
+        &self,
+        node: &NodeUrl,
+        path: &str,
+        part: Option<HeaderValue>,
+    ) -> Result<(http::response::Parts, LaneBody), ClientError> {
+        let unreachable = |reason: &dyn std::fmt::Display| ClientError::Unreachable {
+            url: node.join(path),
+            reason: reason.to_string(),
+        };
+        let mut request = http::Request::get(path).body(Empty::new()).map_err(|error| unreachable(&error))?;
+        let host = HeaderValue::from_str(node.authority()).map_err(|error| unreachable(&error))?;
+        *request.headers_mut() = self.headers(&Method::GET, path);
+        request.headers_mut().insert(header::HOST, host);
+        request.headers_mut().insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
+        if let Some(part) = part {
+            request.headers_mut().insert(header::RANGE, part);
+        }
+        let (head, body) = self.lanes.send(node.authority(), &request).await.map_err(|error| unreachable(&error))?;
+        if head.status.is_success() {
+            return Ok((head, body));
+        }
+        Err(error_of(&node.join(path), head.status, body).await)
     }
 
     /// Sends and turns every status that is not 2xx into an error.
@@ -134,7 +175,7 @@ impl Caller {
         if response.status().is_success() {
             return Ok(response);
         }
-        Err(error_of(url, response).await)
+        Err(error_of(url, response.status(), response.bytes_stream()).await)
     }
 
     /// Sends and reads a JSON answer.
@@ -157,10 +198,10 @@ fn target(url: &str) -> &str {
     url.get(after_scheme..).and_then(|rest| rest.find('/').and_then(|slash| rest.get(slash..))).unwrap_or("/")
 }
 
-async fn error_of(url: &str, mut response: Response) -> ClientError {
-    let status = response.status();
+async fn error_of<E>(url: &str, status: StatusCode, body: impl Stream<Item = Result<Bytes, E>>) -> ClientError {
+    let mut chunks = pin!(body);
     let mut body = Vec::new();
-    while let Ok(Some(chunk)) = response.chunk().await {
+    while let Some(Ok(chunk)) = chunks.next().await {
         body.extend_from_slice(&chunk);
         if body.len() > PROBLEM_BYTES_MAX {
             break;

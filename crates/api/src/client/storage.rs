@@ -4,16 +4,16 @@ use std::{ops::Range, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{Stream, TryStreamExt};
-use http::{Method, header};
+use http::{HeaderValue, Method, header};
 use serde::Serialize;
 
-use super::{CALL_TIMEOUT, Caller, ClientError};
+use super::{CALL_TIMEOUT, Caller, ClientError, lane::LaneBody};
 use crate::{
     BlobHash, BlobKey, Epoch, NodeUrl, Page, PartitionId,
     layout::LayoutRecord,
     storage::{
-        BlobReceipt, EPOCH_HEADER, HASH_HEADER, InventoryEntry, NodeInfo, PartitionDigest, PullReport, PullRequest,
-        ReleaseReport, ReleaseRequest, route,
+        BLOCK_SUMS_HEADER, BlobReceipt, EPOCH_HEADER, HASH_HEADER, InventoryEntry, NodeInfo, PartitionDigest,
+        PullReport, PullRequest, ReleaseReport, ReleaseRequest, route,
     },
 };
 
@@ -40,15 +40,17 @@ pub struct BlobRead {
     pub total_bytes: u64,
     /// The number of bytes that this answer carries.
     pub len_bytes: u64,
+    /// The sum of the block sums, where the answer carries the whole blob and the node told it.
+    pub block_sums: Option<u32>,
     url: String,
-    response: reqwest::Response,
+    body: LaneBody,
 }
 
 impl BlobRead {
     /// The bytes. An early end is an error, for the length was declared.
     pub fn into_stream(self) -> impl Stream<Item = Result<Bytes, ClientError>> + Send + 'static {
         let url = self.url;
-        self.response.bytes_stream().map_err(move |error| ClientError::transport(&url, &error))
+        self.body.map_err(move |error| ClientError::Unreachable { url: url.clone(), reason: error.to_string() })
     }
 }
 
@@ -83,22 +85,23 @@ impl NodeClient {
 
     /// Opens a blob for reading, whole or in part; returns when the head of the answer is there.
     pub async fn get(&self, key: &BlobKey, part: Option<Range<u64>>) -> Result<BlobRead, ClientError> {
-        let url = self.blob_url(key);
-        let mut request = self.caller.request(Method::GET, &url);
-        if let Some(part) = &part {
-            request = request.header(header::RANGE, format!("bytes={}-{}", part.start, part.end.saturating_sub(1)));
-        }
-        let sent = tokio::time::timeout(READ_TIMEOUT, self.caller.send(&url, request)).await;
-        let response = sent.map_err(|_| ClientError::Timeout { url: url.clone() })??;
-        let unexpected = || ClientError::Unexpected { url: url.clone(), status: response.status() };
-        let text = |name: header::HeaderName| response.headers().get(name).and_then(|value| value.to_str().ok());
+        let path = format!("{}{key}", route::BLOB_PREFIX);
+        let part = part.map(|part| format!("bytes={}-{}", part.start, part.end.saturating_sub(1)));
+        let part = part.and_then(|part| HeaderValue::try_from(part).ok());
+        let sent = tokio::time::timeout(READ_TIMEOUT, self.caller.read(&self.url, &path, part)).await;
+        let url = self.url.join(&path);
+        let (head, body) = sent.map_err(|_| ClientError::Timeout { url: url.clone() })??;
+        let unexpected = || ClientError::Unexpected { url: url.clone(), status: head.status };
+        let text = |name: header::HeaderName| head.headers.get(name).and_then(|value| value.to_str().ok());
         let hash = text(header::ETAG).and_then(|tag| tag.trim_matches('"').parse().ok()).ok_or_else(unexpected)?;
-        let len_bytes = response.content_length().ok_or_else(unexpected)?;
+        let len_bytes = text(header::CONTENT_LENGTH).and_then(|len| len.parse().ok()).ok_or_else(unexpected)?;
         let total_bytes = match text(header::CONTENT_RANGE) {
             Some(range) => range.rsplit('/').next().and_then(|total| total.parse().ok()).ok_or_else(unexpected)?,
             None => len_bytes,
         };
-        Ok(BlobRead { hash, total_bytes, len_bytes, url, response })
+        let block_sums = head.headers.get(BLOCK_SUMS_HEADER).and_then(|value| value.to_str().ok());
+        let block_sums = block_sums.and_then(|sums| u32::from_str_radix(sums, 16).ok());
+        Ok(BlobRead { hash, total_bytes, len_bytes, block_sums, url, body })
     }
 
     /// The hash and length of a blob, or `None` where the node says that it has none.

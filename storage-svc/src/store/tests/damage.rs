@@ -61,6 +61,7 @@ fn shortened_file_and_file_under_a_wrong_name_are_put_aside() {
         assert!(matches!(get(&store, name), Err(StoreError::Corrupt { .. })), "{name}");
     }
     put(&store, "right", &sample()).unwrap();
+    fs::create_dir_all(blob_file(dir.path(), "wrong").parent().unwrap()).unwrap();
     fs::copy(blob_file(dir.path(), "right"), blob_file(dir.path(), "wrong")).unwrap();
     assert!(matches!(get(&store, "wrong"), Err(StoreError::Corrupt { .. })));
     assert_eq!(get(&store, "right").unwrap(), sample());
@@ -71,6 +72,7 @@ fn file_that_no_blob_can_have_is_put_aside_at_the_start() {
     let (dir, store) = temporary();
     put(&store, "a", &sample()).unwrap();
     drop(store);
+    fs::create_dir_all(blob_file(dir.path(), "b").parent().unwrap()).unwrap();
     fs::File::create(blob_file(dir.path(), "b")).unwrap().write_all(b"short").unwrap();
     let info = open(dir.path()).info().unwrap();
     assert_eq!((info.blobs, info.used_bytes, info.quarantined), (1, sample().len() as u64, 1));
@@ -93,7 +95,7 @@ fn quarantine_spares_a_good_copy_that_took_the_place_of_the_bad_one() {
 fn trouble_of_the_disk_is_not_an_absence() {
     let (dir, store) = temporary();
     // A directory where the file should be: reading it fails with EISDIR, whoever asks, root included.
-    fs::create_dir(blob_file(dir.path(), "a")).unwrap();
+    fs::create_dir_all(blob_file(dir.path(), "a")).unwrap();
     assert!(matches!(get(&store, "a"), Err(StoreError::Disk(_))));
     assert!(matches!(store.head(&key("a")), Err(StoreError::Disk(_))));
 }

@@ -14,14 +14,14 @@ fn node(number: u128) -> LayoutNode {
 }
 
 /// Layouts of epochs 1, 2 and 3.
-fn layouts() -> [Layout; 3] {
+pub(super) fn layouts() -> [Layout; 3] {
     let first = triton_placement::layout::first(vec![node(1), node(2)], 2).unwrap();
     let second = triton_placement::layout::change(&first, vec![node(1), node(2), node(3)], 2).unwrap();
     let third = triton_placement::layout::change(&second, vec![node(1), node(2)], 2).unwrap();
     [first, second, third]
 }
 
-fn record(current: &Layout, next: Option<&Layout>) -> LayoutRecord {
+pub(super) fn record(current: &Layout, next: Option<&Layout>) -> LayoutRecord {
     LayoutRecord { next: next.cloned(), ..LayoutRecord::settled(current.clone()) }
 }
 

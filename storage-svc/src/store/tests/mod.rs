@@ -1,10 +1,13 @@
 //! The store on a real disk.
 
+mod crash;
 mod damage;
+mod faults;
 mod fences;
 mod inventory;
 mod model;
 mod open;
+mod scripted;
 
 use std::path::{Path, PathBuf};
 
