@@ -59,6 +59,8 @@ pub(crate) struct Row {
     pub(crate) ratio: Spread,
     /// Processor time of the serving processes; `None` where there are none.
     pub(crate) cpu_us_per_request: Option<Spread>,
+    /// Processor time of the program that asks.
+    pub(crate) client_us_per_request: Spread,
     pub(crate) resident_bytes: u64,
 }
 
@@ -100,18 +102,21 @@ pub(crate) fn compare(bench: &Bench, title: &str, mut sides: Vec<Side<'_>>) -> a
 struct Measured {
     requests_per_second: f64,
     cpu_us_per_request: f64,
+    client_us_per_request: f64,
 }
 
 impl Side<'_> {
     fn measure(&mut self, duration: Duration) -> anyhow::Result<Measured> {
-        let before = self.cpu_time()?;
+        let (before, client_before) = (self.cpu_time()?, process::ended_children_cpu_time()?);
         let sample = (self.load)(duration).with_context(|| self.name.to_owned())?;
         ensure!(sample.requests > 0 && sample.seconds > 0.0, "{} has answered nothing", self.name);
         let cpu = self.cpu_time()?.saturating_sub(before);
+        let client = process::ended_children_cpu_time()?.saturating_sub(client_before);
         let requests = u32::try_from(sample.requests).context("more requests than this is made for")?;
         Ok(Measured {
             requests_per_second: f64::from(requests) / sample.seconds,
             cpu_us_per_request: cpu.as_secs_f64() * 1e6 / f64::from(requests),
+            client_us_per_request: client.as_secs_f64() * 1e6 / f64::from(requests),
         })
     }
 
@@ -127,6 +132,7 @@ impl Side<'_> {
             requests_per_second: Spread::of(own.iter().map(|m| m.requests_per_second)),
             ratio: Spread::of(ratios),
             cpu_us_per_request: (!self.pids.is_empty()).then(|| Spread::of(own.iter().map(|m| m.cpu_us_per_request))),
+            client_us_per_request: Spread::of(own.iter().map(|m| m.client_us_per_request)),
             resident_bytes: resident?,
         })
     }

@@ -13,6 +13,13 @@ pub(crate) fn cpu_time(pid: u32) -> anyhow::Result<Duration> {
     Ok(Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND))
 }
 
+/// Processor time of the programs that this one has started and that have ended: what the load generators took.
+pub(crate) fn ended_children_cpu_time() -> anyhow::Result<Duration> {
+    let own = Stat::read(std::process::id()).context("cannot read /proc/self/stat")?;
+    let ticks = own.number(15).unwrap_or(0) + own.number(16).unwrap_or(0);
+    Ok(Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND))
+}
+
 /// Resident memory of a process and all that it has started, now, in bytes.
 pub(crate) fn resident_bytes(pid: u32) -> anyhow::Result<u64> {
     Ok(family(pid)?.iter().filter_map(|stat| status_bytes(stat.pid, "VmRSS:")).sum())

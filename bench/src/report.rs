@@ -59,13 +59,17 @@ pub(crate) fn comparisons(comparisons: &[Comparison]) -> String {
     let mut text = String::new();
     for comparison in comparisons {
         line(&mut text, &format!("\n### {}\n", comparison.title));
-        line(&mut text, "| Side | Ratio (lowest..highest) | Requests/s | CPU µs per request | Resident MiB |");
-        line(&mut text, "|---|---|---|---|---|");
+        line(
+            &mut text,
+            "| Side | Ratio (lowest..highest) | Requests/s | CPU µs per request | Client's | Resident MiB |",
+        );
+        line(&mut text, "|---|---|---|---|---|---|");
         for row in &comparison.rows {
             let cpu = row.cpu_us_per_request.map_or_else(|| "-".to_owned(), |cpu| format!("{:.0}", cpu.median));
             let (ratio, rate) = (row.ratio, row.requests_per_second.median);
+            let client = row.client_us_per_request.median;
             let resident = row.resident_bytes / (1024 * 1024);
-            line(&mut text, &format!("| {} | {ratio} | {rate:.0} | {cpu} | {resident} |", row.name));
+            line(&mut text, &format!("| {} | {ratio} | {rate:.0} | {cpu} | {client:.0} | {resident} |", row.name));
         }
     }
     text

@@ -25,6 +25,9 @@ pub struct Config {
     pub pull_bytes_per_second: Option<NonZeroU64>,
     /// The fastest that the scrub reads, in bytes per second; 0 turns it off. By default as fast as a pass in 25 days needs.
     pub scrub_bytes_per_second: Option<u64>,
+    /// The most memory for contents that are asked for often, in bytes; 0 for none. By default a sixteenth of the machine's
+    /// memory, or of the control group's limit.
+    pub cache_bytes: Option<u64>,
     /// How long requests may go on after a stop was asked for.
     pub drain_timeout: Duration,
 }
@@ -40,6 +43,7 @@ impl Config {
             reserve_bytes: None,
             pull_bytes_per_second: None,
             scrub_bytes_per_second: None,
+            cache_bytes: None,
             drain_timeout: DRAIN_TIMEOUT,
         }
     }
@@ -63,6 +67,9 @@ pub struct Args {
     /// The fastest that the scrub reads, 0 for no scrub [default: as fast as a pass in 25 days needs, 64 KiB to 64 MiB]
     #[arg(long, env = "TRITON_SCRUB_BYTES_PER_SECOND", value_name = "BYTES")]
     scrub_bytes_per_second: Option<u64>,
+    /// The most memory for contents that are asked for often, 0 for none [default: 1/16 of the memory there is]
+    #[arg(long, env = "TRITON_CACHE_BYTES", value_name = "BYTES")]
+    cache_bytes: Option<u64>,
     #[command(flatten)]
     secret: SecretArgs,
 }
@@ -75,6 +82,7 @@ impl Args {
             reserve_bytes: self.reserve_bytes,
             pull_bytes_per_second: self.pull_bytes_per_second,
             scrub_bytes_per_second: self.scrub_bytes_per_second,
+            cache_bytes: self.cache_bytes,
             ..Config::new(&self.dir, self.listen)
         })
     }

@@ -4,8 +4,11 @@
 //! `storage-svc/README.md`.
 
 mod blocking;
+mod cache;
 mod config;
+mod content;
 mod foreground;
+mod memory;
 mod node;
 mod pace;
 mod presence;

@@ -6,7 +6,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use triton_api::{NodeUrl, ProblemType, client::Caller, client::NodeClient};
 use triton_kit::ApiError;
 
-use crate::{foreground::Foreground, pace::Pace, presence::Presence, store::Store};
+use crate::{cache::Cache, foreground::Foreground, pace::Pace, presence::Presence, store::Store};
 
 /// Blobs that may be on their way in at once. Each takes up to two batches of memory.
 const WRITES_MAX: usize = 64;
@@ -17,6 +17,8 @@ const WRITE_TURN_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone)]
 pub(crate) struct Node {
     pub(crate) store: Store,
+    /// What is asked for often; `None` where nothing is to be kept.
+    pub(crate) cache: Option<Arc<Cache>>,
     caller: Caller,
     writes: Arc<Semaphore>,
     /// Slows down what this node pulls from others.
@@ -28,10 +30,11 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    pub(crate) fn new(store: Store, caller: Caller, pull_pace: Pace) -> Self {
+    pub(crate) fn new(store: Store, cache: Option<Arc<Cache>>, caller: Caller, pull_pace: Pace) -> Self {
         Self {
             presence: Arc::new(Presence::new(store.clone())),
             store,
+            cache,
             caller,
             writes: Arc::new(Semaphore::new(WRITES_MAX)),
             pull_pace: Arc::new(pull_pace),

@@ -4,6 +4,7 @@ use triton_api::ProblemType;
 use triton_kit::ApiError;
 
 use crate::{
+    cache::LoadError,
     pull::PullError,
     receive::ReceiveError,
     release::ReleaseError,
@@ -12,25 +13,37 @@ use crate::{
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
-        let kind = match &error {
-            StoreError::NotFound(_) | StoreError::NoPartition(_) => ProblemType::NotFound,
-            StoreError::Gone(_) => ProblemType::Gone,
-            StoreError::Exists { .. } => ProblemType::BlobExists,
-            StoreError::StaleEpoch { .. } => ProblemType::StaleEpoch,
-            StoreError::Mismatch { .. } | StoreError::Length { .. } => ProblemType::ContentMismatch,
-            StoreError::TooLarge => ProblemType::TooLarge,
-            StoreError::Full | StoreError::ReadOnly => ProblemType::InsufficientStorage,
-            StoreError::Corrupt { .. } => ProblemType::Corrupt,
-            StoreError::Disk(_) => return disk_failed(error),
-        };
-        Self::new(kind, error.to_string()).with_cause(error)
+        Self::new(kind_of(&error), detail_of(&error)).with_cause(error)
     }
 }
 
-/// Unknown, and never "not found": another replica may tell. The log says what failed.
-fn disk_failed(cause: StoreError) -> ApiError {
-    let detail = "This node's disk failed: what it has of this is not known.";
-    ApiError::new(ProblemType::Unavailable, detail).with_cause(cause)
+impl From<LoadError> for ApiError {
+    fn from(error: LoadError) -> Self {
+        Self::new(kind_of(&error.0), detail_of(&error.0)).with_cause(error)
+    }
+}
+
+fn kind_of(error: &StoreError) -> ProblemType {
+    match error {
+        StoreError::NotFound(_) | StoreError::NoPartition(_) => ProblemType::NotFound,
+        StoreError::Gone(_) => ProblemType::Gone,
+        StoreError::Exists { .. } => ProblemType::BlobExists,
+        StoreError::StaleEpoch { .. } => ProblemType::StaleEpoch,
+        StoreError::Mismatch { .. } | StoreError::Length { .. } => ProblemType::ContentMismatch,
+        StoreError::TooLarge => ProblemType::TooLarge,
+        StoreError::Full | StoreError::ReadOnly => ProblemType::InsufficientStorage,
+        StoreError::Corrupt { .. } => ProblemType::Corrupt,
+        // Unknown, and never "not found": another replica may tell.
+        StoreError::Disk(_) => ProblemType::Unavailable,
+    }
+}
+
+/// What the caller is told. What failed on the disk is for the log.
+fn detail_of(error: &StoreError) -> String {
+    match error {
+        StoreError::Disk(_) => "This node's disk failed: what it has of this is not known.".to_owned(),
+        error => error.to_string(),
+    }
 }
 
 impl From<ReceiveError<axum::Error>> for ApiError {

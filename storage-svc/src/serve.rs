@@ -1,6 +1,6 @@
 //! A node from its start to its stop.
 
-use std::{io, net::SocketAddr, path::Path, time::Duration};
+use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use thiserror::Error;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
@@ -16,7 +16,9 @@ use triton_kit::{
 
 use crate::{
     blocking,
+    cache::Cache,
     config::Config,
+    memory,
     node::Node,
     pace::Pace,
     routes,
@@ -84,7 +86,9 @@ pub async fn serve(config: Config, stop: CancellationToken) -> Result<Running, S
     let store = blocking::run(move || open(&dir, reserve_bytes)).await?;
     let caller = Caller::new(config.secret.clone(), telemetry::outgoing)?;
     let id = store.id();
-    let node = Node::new(store.clone(), caller, Pace::new(config.pull_bytes_per_second));
+    let cache_bytes = config.cache_bytes.unwrap_or_else(memory::default_cache_bytes);
+    let cache = Cache::new(store.clone(), cache_bytes).map(Arc::new);
+    let node = Node::new(store.clone(), cache, caller, Pace::new(config.pull_bytes_per_second));
     let router = routes::router(node.clone(), config.secret);
     let duties = upkeep::Duties { node, scrub_bytes_per_second: config.scrub_bytes_per_second };
     let task = tokio::spawn(async move {

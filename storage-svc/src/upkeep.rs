@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     blocking,
+    cache::Cache,
     node::Node,
     reconcile,
     scrub::Scrubber,
@@ -33,10 +34,11 @@ impl Duties {
     /// Works until `stop`.
     pub(crate) async fn run(self, stop: CancellationToken) {
         let (store, foreground) = (self.node.store.clone(), Arc::clone(&self.node.foreground));
+        let cache = self.node.cache.clone();
         let bytes_per_second = self.scrub_bytes_per_second;
         let scrubber = Scrubber { store: store.clone(), foreground, bytes_per_second, stop: stop.clone() };
         let reconcile = reconcile::run(self.node, stop.clone());
-        tokio::join!(count(&store, &stop), tend(&store, &stop), scrubber.run(), reconcile);
+        tokio::join!(count(&store, &stop), tend(&store, cache.as_deref(), &stop), scrubber.run(), reconcile);
     }
 }
 
@@ -59,7 +61,7 @@ async fn count(store: &Store, stop: &CancellationToken) {
     }
 }
 
-async fn tend(store: &Store, stop: &CancellationToken) {
+async fn tend(store: &Store, cache: Option<&Cache>, stop: &CancellationToken) {
     let mut gauges = interval_at(Instant::now(), GAUGES_EVERY);
     let mut ledger = interval_at(Instant::now() + REMEMBER_EVERY, REMEMBER_EVERY);
     let (mut written_at, mut swept_at) = (None, None);
@@ -68,7 +70,7 @@ async fn tend(store: &Store, stop: &CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => return,
             _ = gauges.tick() => {
-                set_gauges(store.clone()).await;
+                set_gauges(store.clone(), cache.map(Cache::size)).await;
                 // With the hour, at which tombstones become outdated on all nodes at once.
                 let hour = Some(Timestamp::now().as_second().div_euclid(3600));
                 if swept_at != hour {
@@ -103,7 +105,7 @@ async fn sweep_orphans(store: Store) {
     }
 }
 
-async fn set_gauges(store: Store) {
+async fn set_gauges(store: Store, cached: Option<(u64, u64)>) {
     match blocking::run(move || store.info()).await {
         Ok(info) => {
             let gauge = |name: &'static str, value: u64| {
@@ -118,6 +120,9 @@ async fn set_gauges(store: Store) {
             gauge("triton_store_counting", u64::from(info.counting));
             gauge("triton_disk_free_bytes", info.free_bytes);
             gauge("triton_disk_capacity_bytes", info.capacity_bytes);
+            let (pieces, bytes) = cached.unwrap_or_default();
+            gauge("triton_cache_pieces", pieces);
+            gauge("triton_cache_bytes", bytes);
         }
         Err(error) => tracing::warn!(%error, "the store cannot be measured"),
     }

@@ -46,6 +46,9 @@ pub struct Config {
     /// Address of the embedded storage node
     #[arg(long, env = "TRITON_NODE_LISTEN", default_value = "127.0.0.1:8090", value_name = "ADDR")]
     pub node_listen: SocketAddr,
+    /// The most memory of the embedded storage node for contents that are asked for often, in bytes; 0 for none
+    #[arg(long, env = "TRITON_NODE_CACHE_BYTES", default_value_t = 64 * 1024 * 1024, value_name = "BYTES")]
+    pub node_cache_bytes: u64,
     /// Transcode jobs at once; one for every four cores if absent, 0 for none
     #[arg(long, global = true, env = "TRITON_TRANSCODE_SLOTS", value_name = "N")]
     pub transcode_slots: Option<usize>,

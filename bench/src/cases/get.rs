@@ -33,6 +33,8 @@ fn against_sendfile(
     let nginx = Nginx::sendfile(bench, &corpus.write_files(bench)?)?;
     let node = bench.runtime.block_on(StorageNode::start(None));
     bench.runtime.block_on(corpus.put(&node.client())).context("cannot fill the node")?;
+    let uncached = bench.runtime.block_on(StorageNode::start_with(None, |node| node.args(["--cache-bytes", "0"])));
+    bench.runtime.block_on(corpus.put(&uncached.client())).context("cannot fill the node without a cache")?;
     let mut outcome = Outcome::default();
     for (goal, count, what) in [(hot, 1, "one hot blob"), (set, BLOBS, "1,000 blobs")] {
         let load = |origin: &str| {
@@ -41,6 +43,12 @@ fn against_sendfile(
         let sides = vec![
             Side { name: "nginx sendfile", pids: vec![nginx.pid()], load: load(&format!("{}/", nginx.origin()))? },
             Side { name: NODE, pids: vec![node.process.pid()], load: load(&node.url.join("/v1/blobs/"))? },
+            // What a blob costs that is asked for once.
+            Side {
+                name: "storage-svc --cache-bytes 0",
+                pids: vec![uncached.process.pid()],
+                load: load(&uncached.url.join("/v1/blobs/"))?,
+            },
         ];
         let title = format!("GET of {} KiB, {connections} connections, {what}", bytes_each / 1024);
         outcome.extend(Outcome::of(goal, compare(bench, &title, sides)?, NODE));

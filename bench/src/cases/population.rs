@@ -57,7 +57,7 @@ fn restart_seconds(bench: &Bench, node: &mut StorageNode) -> f64 {
 /// A node over a directory with so many blobs, that caches nothing itself: both sides read their files.
 fn node_with(bench: &Bench, count: u32) -> anyhow::Result<StorageNode> {
     let dir = bench.scratch().join(format!("population-{count}"));
-    // The first start makes the folders.
+    // The first start makes the directory a node's.
     drop(bench.runtime.block_on(StorageNode::start(Some(&dir))));
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..THREADS)
@@ -73,7 +73,8 @@ fn node_with(bench: &Bench, count: u32) -> anyhow::Result<StorageNode> {
             Err(panic) => std::panic::resume_unwind(panic),
         })
     })?;
-    Ok(bench.runtime.block_on(StorageNode::start(Some(&dir))))
+    let uncached = |program: triton_testkit::Program| program.args(["--cache-bytes", "0"]);
+    Ok(bench.runtime.block_on(StorageNode::start_with(Some(&dir), uncached)))
 }
 
 /// Writes blobs as a node would have written them: through it, a million syncs take too long.

@@ -13,7 +13,7 @@ use tower_http::{catch_panic::CatchPanicLayer, timeout::RequestBodyTimeoutLayer}
 use tracing::Instrument as _;
 
 use crate::{
-    metrics::Observed,
+    metrics::{Meters, Observed, route_name},
     problem::{self, ApiError},
     request_id::{REQUEST_ID_HEADER, RequestId},
     telemetry,
@@ -32,33 +32,39 @@ pub fn layers(router: Router, service: &'static str) -> Router {
     router
         .layer(RequestBodyTimeoutLayer::new(BODY_SILENCE_TIMEOUT))
         .layer(CatchPanicLayer::custom(panicked))
-        .layer(middleware::from_fn_with_state(service, observe))
+        .layer(middleware::from_fn_with_state(Observer { service, meters: Meters::new(service) }, observe))
 }
 
-async fn observe(State(service): State<&'static str>, request: Request, next: Next) -> Response {
+#[derive(Debug, Clone)]
+struct Observer {
+    service: &'static str,
+    meters: Meters,
+}
+
+async fn observe(State(labels): State<Observer>, request: Request, next: Next) -> Response {
     let id = RequestId::of(request.headers()).unwrap_or_else(RequestId::generate);
-    let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
+    let route = request.extensions().get::<MatchedPath>().cloned();
     let span = tracing::info_span!(
         "request",
-        service,
-        method = %request.method(),
-        route,
+        service = labels.service,
+        method = request.method().as_str(),
+        route = route_name(route.as_ref()),
         request.id = %id,
     );
     telemetry::adopt(&span, request.headers());
-    answer(service, id, route, request, next).instrument(span).await
+    let observed = Observed::begin(labels.meters, route, request.method());
+    answer(id, observed, request, next).instrument(span).await
 }
 
-async fn answer(service: &'static str, id: RequestId, route: String, mut request: Request, next: Next) -> Response {
+async fn answer(id: RequestId, observed: Observed, mut request: Request, next: Next) -> Response {
     request.extensions_mut().insert(id);
-    let path = request.uri().path().to_owned();
-    let observed = Observed::begin(service, route, request.method());
+    let uri = request.uri().clone();
     let (mut response, cause) = problem::finish(next.run(request).await, id).await;
     let status = response.status().as_u16();
     match cause {
-        Some(cause) if status == 500 => tracing::error!(status, path, cause, "request failed"),
-        Some(cause) => tracing::warn!(status, path, cause, "request refused"),
-        None => tracing::debug!(status, path, "request answered"),
+        Some(cause) if status == 500 => tracing::error!(status, path = uri.path(), cause, "request failed"),
+        Some(cause) => tracing::warn!(status, path = uri.path(), cause, "request refused"),
+        None => tracing::debug!(status, path = uri.path(), "request answered"),
     }
     response.headers_mut().insert(REQUEST_ID_HEADER, id.header_value());
     response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

@@ -1,19 +1,23 @@
 //! Prometheus metrics: the recorder, and what every service counts about its requests.
 
 use std::{
+    collections::HashMap,
     pin::Pin,
-    sync::OnceLock,
+    sync::{Arc, OnceLock, PoisonError, RwLock},
     task::{Context, Poll},
     time::Instant,
 };
 
 use axum::{
     body::{Body, Bytes, HttpBody},
+    extract::MatchedPath,
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, Method, StatusCode, header::CONTENT_TYPE};
 use http_body::{Frame, SizeHint};
-use metrics::{Counter, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics::{
+    Counter, Gauge, Histogram, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 /// Upper bounds of latency histograms, in seconds: every metric whose name ends in `_seconds` has these.
@@ -70,43 +74,108 @@ pub(crate) async fn metrics() -> Response {
     response
 }
 
+/// What a service counts about its requests. Looking a series up by its labels costs more than answering from memory does, so
+/// that each is looked up once.
+#[derive(Debug, Clone)]
+pub(crate) struct Meters(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    service: &'static str,
+    in_flight: Gauge,
+    /// By route, which are few; then by method and status, which are few for each.
+    routes: RwLock<HashMap<String, Vec<Arc<Series>>>>,
+}
+
+/// The series of one route, method and status.
+#[derive(Debug)]
+struct Series {
+    method: &'static str,
+    status: StatusCode,
+    requests: Counter,
+    duration: Histogram,
+    bytes: Counter,
+}
+
+impl Meters {
+    pub(crate) fn new(service: &'static str) -> Self {
+        // A series that is looked up before there is a recorder counts nothing for ever.
+        init();
+        let in_flight = gauge!("http_requests_in_flight", "service" => service);
+        Self(Arc::new(Inner { service, in_flight, routes: RwLock::default() }))
+    }
+
+    fn series(&self, route: &str, method: &'static str, status: StatusCode) -> Arc<Series> {
+        let find = |known: &[Arc<Series>]| {
+            known.iter().find(|series| series.method == method && series.status == status).map(Arc::clone)
+        };
+        let routes = self.0.routes.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = routes.get(route).and_then(|known| find(known)) {
+            return found;
+        }
+        drop(routes);
+        let mut routes = self.0.routes.write().unwrap_or_else(PoisonError::into_inner);
+        let known = routes.entry(route.to_owned()).or_default();
+        // Another request may have been faster.
+        find(known).unwrap_or_else(|| {
+            let series = Arc::new(Series::new(self.0.service, route, method, status));
+            known.push(Arc::clone(&series));
+            series
+        })
+    }
+}
+
+impl Series {
+    fn new(service: &'static str, route: &str, method: &'static str, status: StatusCode) -> Self {
+        let route = route.to_owned();
+        Self {
+            method,
+            status,
+            requests: counter!(
+                "http_requests_total",
+                "service" => service, "route" => route.clone(), "method" => method, "status" => code(status)
+            ),
+            duration: histogram!(
+                "http_request_duration_seconds", "service" => service, "route" => route.clone(), "method" => method
+            ),
+            bytes: counter!("http_response_bytes_total", "service" => service, "route" => route),
+        }
+    }
+}
+
 /// One request while it is answered.
 pub(crate) struct Observed {
-    service: &'static str,
-    route: String,
+    meters: Meters,
+    route: Option<MatchedPath>,
     method: &'static str,
     began: Instant,
 }
 
 impl Observed {
-    pub(crate) fn begin(service: &'static str, route: String, method: &Method) -> Self {
-        gauge!("http_requests_in_flight", "service" => service).increment(1.0);
-        Self { service, route, method: method_name(method), began: Instant::now() }
+    pub(crate) fn begin(meters: Meters, route: Option<MatchedPath>, method: &Method) -> Self {
+        meters.0.in_flight.increment(1.0);
+        Self { meters, route, method: method_name(method), began: Instant::now() }
     }
 
     /// Counts the answer, and the bytes of its body as they go out.
     pub(crate) fn end(self, response: Response) -> Response {
-        let status = response.status();
-        histogram!(
-            "http_request_duration_seconds",
-            "service" => self.service, "route" => self.route.clone(), "method" => self.method
-        )
-        .record(self.began.elapsed().as_secs_f64());
-        counter!(
-            "http_requests_total",
-            "service" => self.service, "route" => self.route.clone(), "method" => self.method, "status" => code(status)
-        )
-        .increment(1);
-        let bytes = counter!("http_response_bytes_total", "service" => self.service, "route" => self.route.clone());
-        response.map(|body| Body::new(Counted { body, bytes }))
+        let series = self.meters.series(route_name(self.route.as_ref()), self.method, response.status());
+        series.duration.record(self.began.elapsed().as_secs_f64());
+        series.requests.increment(1);
+        response.map(|body| Body::new(Counted { body, series }))
     }
 }
 
 impl Drop for Observed {
     fn drop(&mut self) {
         // Here and not in `end`: a caller that hangs up drops the whole future.
-        gauge!("http_requests_in_flight", "service" => self.service).decrement(1.0);
+        self.meters.0.in_flight.decrement(1.0);
     }
+}
+
+/// The route as a label.
+pub(crate) fn route_name(route: Option<&MatchedPath>) -> &str {
+    route.map_or("none", MatchedPath::as_str)
 }
 
 /// The method as a label; what callers invent is one value, so that they cannot make series.
@@ -130,7 +199,7 @@ fn code(status: StatusCode) -> String {
 /// A body that counts what goes out; its length stays known.
 struct Counted {
     body: Body,
-    bytes: Counter,
+    series: Arc<Series>,
 }
 
 impl HttpBody for Counted {
@@ -145,7 +214,7 @@ impl HttpBody for Counted {
         if let Poll::Ready(Some(Ok(frame))) = &polled
             && let Some(data) = frame.data_ref()
         {
-            self.bytes.increment(data.len() as u64);
+            self.series.bytes.increment(data.len() as u64);
         }
         polled
     }

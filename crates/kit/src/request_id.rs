@@ -56,8 +56,10 @@ impl RequestId {
 
     /// The id as the value of [`REQUEST_ID_HEADER`].
     pub fn header_value(self) -> HeaderValue {
+        let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
+        let text = self.0.as_hyphenated().encode_lower(&mut text);
         // A hyphenated UUID is visible ASCII.
-        HeaderValue::from_str(&self.to_string()).unwrap_or_else(|_| HeaderValue::from_static(""))
+        HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static(""))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use axum::extract::FromRequestParts;
 use http::{
-    HeaderMap, HeaderName,
+    HeaderMap, HeaderName, HeaderValue,
     header::{CONTENT_LENGTH, IF_NONE_MATCH, IF_RANGE, RANGE},
     request::Parts,
 };
@@ -70,10 +70,37 @@ impl Wish {
         Self { range: owned(RANGE), if_range: owned(IF_RANGE), if_none_match: owned(IF_NONE_MATCH) }
     }
 
+    /// Where the wanted part begins, as far as that can be told without the content's length.
+    pub(super) fn start(&self) -> u64 {
+        self.bounds().map_or(0, |(start, _)| start)
+    }
+
+    /// Whether the reader wants all of the `piece_bytes` from a border of pieces on, whatever the content's length.
+    pub(super) fn wants_piece(&self, piece_bytes: u64) -> bool {
+        if self.if_none_match.is_some() {
+            return false;
+        }
+        match (&self.range, self.bounds()) {
+            (None, _) => true,
+            (Some(_), Some((start, last))) => {
+                start.is_multiple_of(piece_bytes)
+                    && last.is_none_or(|last| last.saturating_sub(start) >= piece_bytes - 1)
+            }
+            (Some(_), None) => false,
+        }
+    }
+
+    /// First and last byte of a range that names its first.
+    fn bounds(&self) -> Option<(u64, Option<u64>)> {
+        let (first, last) = self.range.as_deref()?.trim().strip_prefix("bytes=")?.split_once('-')?;
+        let last = if last.is_empty() { None } else { Some(last.parse().ok()?) };
+        Some((first.parse().ok()?, last))
+    }
+
     /// Whether the reader has the content with this hash (weak comparison, RFC 9110, section 13.1.2).
     pub(super) fn has(&self, hash: BlobHash) -> bool {
-        let tag = etag(hash);
         self.if_none_match.as_deref().is_some_and(|list| {
+            let tag = etag(hash);
             list.split(',').map(str::trim).any(|entry| entry == "*" || entry.trim_start_matches("W/") == tag)
         })
     }
@@ -88,6 +115,18 @@ impl Wish {
 /// The entity tag of a content.
 pub(super) fn etag(hash: BlobHash) -> String {
     format!("\"{hash}\"")
+}
+
+/// The same as a header's value.
+pub(crate) fn etag_value(hash: BlobHash) -> HeaderValue {
+    // Quotes and hexadecimal digits are visible ASCII.
+    HeaderValue::try_from(etag(hash)).unwrap_or_else(|_| HeaderValue::from_static("\"\""))
+}
+
+/// The value of `BLOCK_SUMS_HEADER`.
+pub(crate) fn block_sums_value(sums: u32) -> HeaderValue {
+    // Hexadecimal digits are visible ASCII.
+    HeaderValue::try_from(format!("{sums:08x}")).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
 #[cfg(test)]

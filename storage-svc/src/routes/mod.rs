@@ -8,6 +8,8 @@ mod read;
 mod status;
 mod tombstone;
 
+pub(crate) use headers::{block_sums_value, etag_value};
+
 use axum::{
     Router,
     extract::{Request, State},

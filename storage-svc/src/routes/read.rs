@@ -2,11 +2,7 @@
 
 use std::{ops::Range, sync::Arc};
 
-use axum::{
-    body::Body,
-    extract::State,
-    response::{IntoResponse, Response},
-};
+use axum::{body::Body, extract::State, response::Response};
 use bytes::Bytes;
 use futures_util::{Stream, stream};
 use http::{
@@ -23,19 +19,14 @@ use triton_kit::ApiError;
 use super::headers::{self, KeyInPath, Wish};
 use crate::{
     blocking,
+    cache::{Cache, Opened, PIECE_BYTES, PieceId},
+    content::{Content, slice},
     node::Node,
     store::{OpenBlob, Store, StoreError},
 };
 
 /// Payload bytes that are read and verified in one go: a multiple of the block, so that no block is read twice.
 const CHUNK_BYTES: u64 = 512 * 1024;
-
-/// What to answer to a reader, with the first bytes of the content.
-enum Answer {
-    NotModified(BlobHash),
-    Unsatisfiable(u64),
-    Content { blob: Arc<OpenBlob>, part: Range<u64>, is_partial: bool, first: Bytes },
-}
 
 /// Read a blob, whole or in part.
 ///
@@ -65,11 +56,12 @@ pub(super) async fn get_blob(
 ) -> Result<Response, ApiError> {
     let wish = Wish::of(&headers);
     node.presence.admit().await?;
-    match blocking::run(move || begin(&node.store, &key, &wish)).await? {
-        Answer::NotModified(hash) => Ok((StatusCode::NOT_MODIFIED, steady(hash)).into_response()),
-        Answer::Unsatisfiable(len_bytes) => Err(unsatisfiable(len_bytes)),
-        Answer::Content { blob, part, is_partial, first } => Ok(content(blob, part, is_partial, first)),
+    if let Some(cache) = &node.cache
+        && let Some(answer) = from_cache(cache, &key, &wish).await?
+    {
+        return Ok(answer);
     }
+    blocking::run(move || from_disk(&node.store, &key, &wish)).await
 }
 
 /// Ask for a blob's hash and length.
@@ -90,27 +82,54 @@ pub(super) async fn head_blob(
 ) -> Result<Response, ApiError> {
     node.presence.admit().await?;
     let found = blocking::run(move || node.store.head(&key)).await?;
+    let about = About::of(found.hash, found.len_bytes);
     if Wish::of(&headers).has(found.hash) {
-        return Ok((StatusCode::NOT_MODIFIED, steady(found.hash)).into_response());
+        return Ok(about.not_modified());
     }
-    let length = [(CONTENT_LENGTH, HeaderValue::from(found.len_bytes)), (CONTENT_TYPE, OCTETS)];
-    Ok((steady(found.hash), length).into_response())
+    let mut response = about.head(StatusCode::OK, Body::empty());
+    response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(found.len_bytes));
+    response.headers_mut().insert(CONTENT_TYPE, OCTETS);
+    Ok(response)
+}
+
+/// An answer from memory; `None` where the disk is to be asked and nothing of it kept.
+///
+/// A piece that is wanted as a whole is kept. So is one that parts of are asked for again and again; until then only the
+/// blocks are read that a part touches.
+async fn from_cache(cache: &Arc<Cache>, key: &BlobKey, wish: &Wish) -> Result<Option<Response>, ApiError> {
+    let id = PieceId::at(key, wish.start());
+    let opened = Opened::default();
+    let piece = match cache.get(key, id).await {
+        Some(piece) => piece,
+        None if wish.wants_piece(PIECE_BYTES) || cache.was_asked_for(id) => cache.load(key, id, &opened).await?,
+        None => return Ok(None),
+    };
+    let about = About { hash: piece.hash, len_bytes: piece.len_bytes, etag: piece.etag.clone() };
+    let Some((status, part)) = about.part(wish)? else { return Ok(Some(about.not_modified())) };
+    let inside = id.start() <= part.start && part.start <= id.start() + piece.content.len() as u64;
+    // The end of a content is asked for without saying where it begins.
+    let first = if inside { slice(&piece, id.start(), &part) } else { Bytes::new() };
+    let at = part.start + first.len() as u64;
+    if at == part.end {
+        return Ok(Some(about.content(status, &part, &piece.block_sums, Body::from(first))));
+    }
+    // Held open from here on: a delete does not break off who has begun to read.
+    cache.open(key, &opened).await?;
+    let rest = Content { cache: Arc::clone(cache), key: key.clone(), id, opened, end: part.end };
+    Ok(Some(about.content(status, &part, &piece.block_sums, Body::from_stream(rest.after(first, at)))))
 }
 
 /// Opens the blob, decides what to answer and reads the first chunk: one hop to a blocking thread for all of it.
-fn begin(store: &Store, key: &BlobKey, wish: &Wish) -> Result<Answer, StoreError> {
+fn from_disk(store: &Store, key: &BlobKey, wish: &Wish) -> Result<Response, ApiError> {
     let blob = store.open_blob(key)?;
-    let (hash, len_bytes) = (blob.description().hash, blob.description().len_bytes);
-    if wish.has(hash) {
-        return Ok(Answer::NotModified(hash));
-    }
-    let (part, is_partial) = match wish.part(hash, len_bytes) {
-        RangeRequest::Whole => (0..len_bytes, false),
-        RangeRequest::Part(part) => (part, true),
-        RangeRequest::Unsatisfiable => return Ok(Answer::Unsatisfiable(len_bytes)),
-    };
+    let about = About::of(blob.description().hash, blob.description().len_bytes);
+    let Some((status, part)) = about.part(wish)? else { return Ok(about.not_modified()) };
     let first = blob.read(&chunk(part.start, part.end))?;
-    Ok(Answer::Content { blob: Arc::new(blob), part, is_partial, first })
+    let block_sums = headers::block_sums_value(blob.block_sums());
+    let rest = part.start + first.len() as u64..part.end;
+    let is_whole = rest.is_empty();
+    let body = if is_whole { Body::from(first) } else { Body::from_stream(chunks(Arc::new(blob), first, rest)) };
+    Ok(about.content(status, &part, &block_sums, body))
 }
 
 /// The chunk that begins at `start`, up to the next border of chunks.
@@ -118,25 +137,61 @@ fn chunk(start: u64, end: u64) -> Range<u64> {
     start..end.min((start / CHUNK_BYTES + 1) * CHUNK_BYTES)
 }
 
-fn content(blob: Arc<OpenBlob>, part: Range<u64>, is_partial: bool, first: Bytes) -> Response {
-    let description = blob.description();
-    let (hash, len_bytes) = (description.hash, description.len_bytes);
-    let status = if is_partial { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
-    let length = [(CONTENT_LENGTH, HeaderValue::from(part.end - part.start)), (CONTENT_TYPE, OCTETS)];
-    let range = is_partial.then(|| [(CONTENT_RANGE, range::content_range(&part, len_bytes))]);
-    let sums = (!is_partial).then(|| HeaderValue::try_from(format!("{:08x}", blob.block_sums())));
-    let rest = part.start + first.len() as u64..part.end;
-    let body = if rest.is_empty() { Body::from(first) } else { Body::from_stream(chunks(blob, first, rest)) };
-    let mut response = (status, steady(hash), length, body).into_response();
-    if let Some(Ok(sums)) = sums {
-        response.headers_mut().insert(BLOCK_SUMS_HEADER, sums);
+/// What every answer about a blob says.
+struct About {
+    hash: BlobHash,
+    len_bytes: u64,
+    etag: HeaderValue,
+}
+
+impl About {
+    fn of(hash: BlobHash, len_bytes: u64) -> Self {
+        Self { hash, len_bytes, etag: headers::etag_value(hash) }
     }
-    if let Some([(name, value)]) = range
-        && let Ok(value) = HeaderValue::try_from(value)
-    {
-        response.headers_mut().insert(name, value);
+
+    /// What part to send; `None` where the reader has the content already.
+    fn part(&self, wish: &Wish) -> Result<Option<(StatusCode, Range<u64>)>, ApiError> {
+        if wish.has(self.hash) {
+            return Ok(None);
+        }
+        match wish.part(self.hash, self.len_bytes) {
+            RangeRequest::Whole => Ok(Some((StatusCode::OK, 0..self.len_bytes))),
+            RangeRequest::Part(part) => Ok(Some((StatusCode::PARTIAL_CONTENT, part))),
+            RangeRequest::Unsatisfiable => Err(unsatisfiable(self.len_bytes)),
+        }
     }
-    response
+
+    fn not_modified(self) -> Response {
+        self.head(StatusCode::NOT_MODIFIED, Body::empty())
+    }
+
+    /// The content, or a part of it; with the whole goes the sum of the sums of its blocks.
+    fn content(self, status: StatusCode, part: &Range<u64>, block_sums: &HeaderValue, body: Body) -> Response {
+        let is_partial = status == StatusCode::PARTIAL_CONTENT;
+        let range = is_partial.then(|| range::content_range(part, self.len_bytes));
+        let mut response = self.head(status, body);
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(part.end - part.start));
+        headers.insert(CONTENT_TYPE, OCTETS);
+        if let Some(Ok(range)) = range.map(HeaderValue::try_from) {
+            headers.insert(CONTENT_RANGE, range);
+        }
+        if !is_partial {
+            headers.insert(BLOCK_SUMS_HEADER, block_sums.clone());
+        }
+        response
+    }
+
+    /// A response with the headers that are the same for every answer about a content, which never changes under its key.
+    fn head(self, status: StatusCode, body: Body) -> Response {
+        let mut response = Response::new(body);
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(ETAG, self.etag);
+        headers.insert(CACHE_CONTROL, FOR_EVER);
+        headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+        response
+    }
 }
 
 /// The first chunk and those of the rest; while one is sent the next is read, so that two are in memory at most.
@@ -165,14 +220,7 @@ fn chunks(blob: Arc<OpenBlob>, first: Bytes, rest: Range<u64>) -> impl Stream<It
 
 const OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream");
 
-/// Headers that are the same for every answer about a content, which never changes under its key.
-fn steady(hash: BlobHash) -> [(http::HeaderName, String); 3] {
-    [
-        (ETAG, headers::etag(hash)),
-        (CACHE_CONTROL, "private, max-age=31536000, immutable".to_owned()),
-        (ACCEPT_RANGES, "bytes".to_owned()),
-    ]
-}
+const FOR_EVER: HeaderValue = HeaderValue::from_static("private, max-age=31536000, immutable");
 
 fn unsatisfiable(len_bytes: u64) -> ApiError {
     let error = ApiError::new(ProblemType::RangeNotSatisfiable, format!("The blob has {len_bytes} bytes."));

@@ -15,11 +15,20 @@ use super::{
 /// Files up to this length are read whole with one system call; a segment of a low rendition is that small.
 const ONE_READ_BYTES_MAX: u64 = 256 * 1024;
 
+/// Which file a blob was found in.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BlobFile {
+    pub(crate) partition: PartitionId,
+    identity: FileIdentity,
+}
+
 /// A blob that is open for reading; deleting it meanwhile does not disturb its readers.
 #[derive(Debug)]
 pub(crate) struct OpenBlob {
     store: Store,
     partition: PartitionId,
+    /// How many blobs of the partition had been removed before this one was opened.
+    removals: u64,
     path: PathBuf,
     file: File,
     identity: FileIdentity,
@@ -77,8 +86,20 @@ impl Store {
         Ok(read.ok().map(|(footer, _)| footer.description))
     }
 
+    /// How many blobs of a partition have been removed since the start: while the number stands, what was there is there.
+    pub(crate) fn removals(&self, partition: PartitionId) -> u64 {
+        self.ledger.removals(partition)
+    }
+
+    /// Whether a file still has the name that it was found under.
+    pub(crate) fn is_named(&self, key: &BlobKey, file: &BlobFile) -> Result<bool, StoreError> {
+        let facts = self.disk.facts_at(&dir::key_path(BLOBS, file.partition, key))?;
+        Ok(facts.is_some_and(|facts| facts.identity == file.identity))
+    }
+
     fn open_footer(&self, key: &BlobKey, eager: Eager) -> Result<OpenBlob, StoreError> {
         let partition = triton_placement::partition_of(key);
+        let removals = self.removals(partition);
         let path = dir::key_path(BLOBS, partition, key);
         let file = self.disk.open(&path)?.ok_or_else(|| StoreError::NotFound(key.clone()))?;
         let facts = self.disk.facts(&path, &file)?;
@@ -88,7 +109,8 @@ impl Store {
         };
         match read {
             Ok((footer, payload)) => {
-                Ok(OpenBlob { store: self.clone(), partition, path, file, identity: facts.identity, footer, payload })
+                let (store, identity) = (self.clone(), facts.identity);
+                Ok(OpenBlob { store, partition, removals, path, file, identity, footer, payload })
             }
             Err(reason) => {
                 self.put_aside(partition, &path, facts.identity, reason)?;
@@ -120,6 +142,16 @@ impl OpenBlob {
     /// Hash, length and age.
     pub(crate) fn description(&self) -> &Description {
         &self.footer.description
+    }
+
+    /// The file that it is.
+    pub(crate) fn file_facts(&self) -> BlobFile {
+        BlobFile { partition: self.partition, identity: self.identity }
+    }
+
+    /// [`Store::removals`] before it was opened.
+    pub(crate) fn removals(&self) -> u64 {
+        self.removals
     }
 
     /// The sum of the sums of all blocks, for a reader to check the way to him.

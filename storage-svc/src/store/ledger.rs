@@ -3,7 +3,10 @@
 //! A partition is *counted* or not yet: at the start those are which no earlier process has left a count of that still
 //! holds. Its changes are noted in either case, so that a count which a change overtook is not taken.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicU64, Ordering},
+};
 
 use triton_api::{BlobHash, BlobKey, PartitionId, layout::PARTITIONS};
 
@@ -31,6 +34,8 @@ pub(crate) struct PartitionLedger {
     graves: Option<SetSum>,
     /// Renames whose directory has not been synced yet.
     unsynced: u32,
+    /// Blobs whose name went. Also read without the lock.
+    removals: Arc<AtomicU64>,
 }
 
 impl PartitionLedger {
@@ -98,12 +103,13 @@ impl PartitionLedger {
         self.unsynced = self.unsynced.saturating_sub(1);
     }
 
-    /// A blob is gone; `known` is its key and hash, where its file could still tell.
+    /// A blob's name is gone: what is kept of it elsewhere counts no more. `known` is its key and hash, where its file could still tell.
     pub(crate) fn blob_gone(&mut self, known: Option<(&BlobKey, BlobHash)>, len_bytes: u64) {
         self.count(|tally| {
             tally.blobs = tally.blobs.saturating_sub(1);
             tally.bytes = tally.bytes.saturating_sub(len_bytes);
         });
+        self.removals.fetch_add(1, Ordering::AcqRel);
         self.sum = self.sum.zip(known).map(|(sum, (key, hash))| sum.minus(SetSum::of_blob(key, hash)));
     }
 
@@ -127,11 +133,15 @@ impl PartitionLedger {
 #[derive(Debug)]
 pub(crate) struct Ledger {
     partitions: Vec<Mutex<PartitionLedger>>,
+    /// Those of the partitions, in the same order.
+    removals: Vec<Arc<AtomicU64>>,
 }
 
 impl Ledger {
     pub(crate) fn new() -> Self {
-        Self { partitions: (0..PARTITIONS).map(|_| Mutex::default()).collect() }
+        let removals: Vec<Arc<AtomicU64>> = (0..PARTITIONS).map(|_| Arc::default()).collect();
+        let ledger = |removals| Mutex::new(PartitionLedger { removals: Arc::clone(removals), ..Default::default() });
+        Self { partitions: removals.iter().map(ledger).collect(), removals }
     }
 
     /// Locks a partition: whoever publishes or removes one of its names holds this meanwhile.
@@ -140,6 +150,11 @@ impl Ledger {
     /// Where the partition is not below `PARTITIONS`, which `check_partition` makes sure of.
     pub(crate) fn lock(&self, partition: PartitionId) -> MutexGuard<'_, PartitionLedger> {
         self.partitions[usize::from(partition.get())].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many blobs of a partition have lost their name since the start.
+    pub(crate) fn removals(&self, partition: PartitionId) -> u64 {
+        self.removals.get(usize::from(partition.get())).map_or(0, |removals| removals.load(Ordering::Acquire))
     }
 
     /// The sum over all partitions that are counted, and how many are not.

@@ -37,7 +37,7 @@ use triton_api::{
 };
 
 pub use error::{OpenError, StoreError};
-pub(crate) use get::OpenBlob;
+pub(crate) use get::{BlobFile, OpenBlob};
 pub(crate) use inventory::PAGE_ENTRIES_MAX;
 pub(crate) use layout_book::LearnError;
 pub use offline::blob_file;

@@ -10,8 +10,7 @@ use super::{
     format::{BlockSums, Description, Footer},
 };
 
-/// Where a blob lies, relative to the data directory, and its file's content. The partition's folder may be missing
-/// yet.
+/// Where a blob lies, relative to the data directory, and its file's content. The partition's folder may have to be made.
 pub fn blob_file(key: &BlobKey, payload: &[u8]) -> (PathBuf, Vec<u8>) {
     let mut sums = BlockSums::default();
     sums.update(payload);
