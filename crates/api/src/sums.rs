@@ -44,7 +44,9 @@ impl BlockSums {
     /// The sum of sums that were made before.
     pub fn of(sums: &[u32]) -> u32 {
         let mut all = Hasher::new();
-        sums.iter().for_each(|sum| all.update(&sum.to_le_bytes()));
+        for sum in sums {
+            all.update(&sum.to_le_bytes());
+        }
         all.finalize()
     }
 

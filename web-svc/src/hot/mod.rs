@@ -37,16 +37,16 @@ const ROOM_TIMEOUT: Duration = Duration::from_millis(250);
 #[derive(Clone)]
 pub struct HotCache {
     ring: Ring,
-    shelf: Option<Shelf>,
+    kept: Option<Kept>,
     tasks: TaskTracker,
 }
 
 #[derive(Clone)]
-struct Shelf {
+struct Kept {
     blobs: Cache<BlobKey, HotBlob>,
     blob_bytes_max: u64,
     /// Bytes in the cache, as a gauge shows them.
-    kept_bytes: Arc<AtomicU64>,
+    total_bytes: Arc<AtomicU64>,
     room: Room,
     hits: metrics::Counter,
 }
@@ -75,8 +75,8 @@ impl HotCache {
     /// cache has dropped it.
     pub fn new(ring: Ring, bytes_max: u64, tasks: TaskTracker) -> Self {
         describe();
-        let shelf = (bytes_max > 0).then(|| Shelf::new(bytes_max));
-        Self { ring, shelf, tasks }
+        let kept = (bytes_max > 0).then(|| Kept::new(bytes_max));
+        Self { ring, kept, tasks }
     }
 
     /// A blob, from memory or loaded into it; `None` where it must be read past the cache, being too long, say.
@@ -87,14 +87,14 @@ impl HotCache {
     /// # Cancel safety
     /// Dropping it does not end the load, for which others may wait.
     pub async fn get(&self, key: &BlobKey) -> Result<Option<HotBlob>, RingError> {
-        let Some(shelf) = &self.shelf else { return Ok(None) };
-        if let Some(blob) = shelf.blobs.get(key).await {
-            shelf.hits.increment(1);
+        let Some(kept) = &self.kept else { return Ok(None) };
+        if let Some(blob) = kept.blobs.get(key).await {
+            kept.hits.increment(1);
             return Ok(Some(blob));
         }
         metrics::counter!("triton_hot_misses_total").increment(1);
-        let (ring, shelf, key) = (self.ring.clone(), shelf.clone(), key.clone());
-        let load = async move { shelf.load(&ring, &key).await }.in_current_span();
+        let (ring, kept, key) = (self.ring.clone(), kept.clone(), key.clone());
+        let load = async move { kept.load(&ring, &key).await }.in_current_span();
         match self.tasks.spawn(load).await {
             Ok(Ok(blob)) => Ok(Some(blob)),
             Ok(Err(NotLoaded::Unkept)) => Ok(None),
@@ -107,10 +107,10 @@ impl HotCache {
     }
 }
 
-impl Shelf {
+impl Kept {
     fn new(bytes_max: u64) -> Self {
-        let kept_bytes = Arc::new(AtomicU64::new(0));
-        let kept = Arc::clone(&kept_bytes);
+        let total_bytes = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&total_bytes);
         let blobs = Cache::builder()
             .max_capacity(bytes_max)
             .weigher(|key: &BlobKey, blob: &HotBlob| u32::try_from(weight(key, blob)).unwrap_or(u32::MAX))
@@ -119,14 +119,14 @@ impl Shelf {
                     metrics::counter!("triton_hot_evictions_total").increment(1);
                 }
                 let weight = weight(&key, &blob) as u64;
-                show_bytes(kept.fetch_sub(weight, Ordering::Relaxed).saturating_sub(weight));
+                show_bytes(counted.fetch_sub(weight, Ordering::Relaxed).saturating_sub(weight));
             })
             .build();
         let blob_bytes_max = BLOB_BYTES_MAX.min(bytes_max / BLOB_SHARE);
         Self {
             blobs,
             blob_bytes_max,
-            kept_bytes,
+            total_bytes,
             room: Room::new(bytes_max),
             hits: metrics::counter!("triton_hot_hits_total"),
         }
@@ -158,7 +158,7 @@ impl Shelf {
         let etag = HeaderValue::from_str(&format!("\"{}\"", read.hash)).map_err(|_| NotLoaded::Unkept)?;
         let blob = HotBlob { etag, content: place.fill(content) };
         let weight = weight(key, &blob) as u64;
-        show_bytes(self.kept_bytes.fetch_add(weight, Ordering::Relaxed) + weight);
+        show_bytes(self.total_bytes.fetch_add(weight, Ordering::Relaxed) + weight);
         Ok(blob)
     }
 }

@@ -1,5 +1,7 @@
 //! Media for players: manifests from metadata, segments and pictures from the ring.
 
+use std::sync::Arc;
+
 use axum::{body::Body, extract::State, response::Response};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
@@ -33,7 +35,7 @@ const TRACKS_MAX: u32 = 64;
     responses((status = 200, description = "An MPD.", content_type = "application/dash+xml", body = String))
 )]
 pub(super) async fn dash(
-    State(app): State<App>,
+    State(app): State<Arc<App>>,
     Path(id): Path<VideoId>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
@@ -47,7 +49,7 @@ pub(super) async fn dash(
     responses((status = 200, description = "A playlist.", content_type = "application/vnd.apple.mpegurl", body = String))
 )]
 pub(super) async fn hls(
-    State(app): State<App>,
+    State(app): State<Arc<App>>,
     Path(id): Path<VideoId>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
@@ -61,7 +63,7 @@ pub(super) async fn hls(
     responses((status = 200, description = "A JPEG.", content_type = "image/jpeg", body = Vec<u8>))
 )]
 pub(super) async fn poster(
-    State(app): State<App>,
+    State(app): State<Arc<App>>,
     Path(id): Path<VideoId>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
@@ -74,7 +76,7 @@ pub(super) async fn poster(
     responses((status = 200, description = "Cues that point into the sprite.", content_type = "text/vtt", body = String))
 )]
 pub(super) async fn storyboard(
-    State(app): State<App>,
+    State(app): State<Arc<App>>,
     Path(id): Path<VideoId>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
@@ -87,7 +89,7 @@ pub(super) async fn storyboard(
     responses((status = 200, description = "A JPEG.", content_type = "image/jpeg", body = Vec<u8>))
 )]
 pub(super) async fn storyboard_sprite(
-    State(app): State<App>,
+    State(app): State<Arc<App>>,
     Path(id): Path<VideoId>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
@@ -119,7 +121,7 @@ pub(super) struct MediaFile {
     )
 )]
 pub(super) async fn file(
-    State(app): State<App>,
+    State(app): State<Arc<App>>,
     Path(MediaFile { id, generation, rendition, file }): Path<MediaFile>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
@@ -163,7 +165,7 @@ async fn media_playlist(
     )
 )]
 pub(super) async fn download(
-    State(app): State<App>,
+    State(app): State<Arc<App>>,
     Path(id): Path<VideoId>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {

@@ -11,6 +11,8 @@ mod tag;
 mod uploads;
 mod videos;
 
+use std::sync::Arc;
+
 use axum::Router;
 use triton_api::secret::ClusterSecret;
 use triton_kit::{document, health, layers, secret};
@@ -30,7 +32,8 @@ pub fn router(
     readiness: health::Readiness,
     admin_secret: Option<ClusterSecret>,
 ) -> Router {
-    let (open, document) = open_routes().with_state(app.clone()).split_for_parts();
+    let media = media_routes().with_state(Arc::new(app.clone()));
+    let (open, document) = open_routes().with_state(app.clone()).merge(media).split_for_parts();
     let (admin, admin_document) = admin_routes()
         .with_state(app.clone())
         .merge(cluster.routes())
@@ -54,7 +57,13 @@ pub fn openapi() -> OpenApi {
     let service = health::routes::<()>(health::Readiness::new(|| async { Ok(()) })).into_openapi();
     assemble(
         open_routes().into_openapi(),
-        [admin_routes().into_openapi(), cluster::document(), moving::document(), service],
+        [
+            media_routes().into_openapi(),
+            admin_routes().into_openapi(),
+            cluster::document(),
+            moving::document(),
+            service,
+        ],
     )
 }
 
@@ -83,6 +92,12 @@ fn open_routes() -> OpenApiRouter<App> {
         .routes(routes!(delete::delete))
         .routes(routes!(videos::retry))
         .routes(routes!(events::events))
+        .merge(uploads::routes())
+}
+
+/// Everybody's, too. Their state is one pointer, as axum clones it for each of the many small requests that a player sends.
+fn media_routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
         .routes(routes!(media::download))
         .routes(routes!(media::dash))
         .routes(routes!(media::hls))
@@ -90,7 +105,6 @@ fn open_routes() -> OpenApiRouter<App> {
         .routes(routes!(media::storyboard))
         .routes(routes!(media::storyboard_sprite))
         .routes(routes!(media::file))
-        .merge(uploads::routes())
 }
 
 fn admin_routes() -> OpenApiRouter<App> {

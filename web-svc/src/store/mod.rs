@@ -147,7 +147,11 @@ impl Store {
         transaction.commit().await.map_err(open)?;
         let readers = pool(READERS).connect_with(options.read_only(true)).await.map_err(open)?;
         let (changes, _) = broadcast::channel(CHANGES_BUFFERED);
-        let feed = Feed { changes, revision: watch::Sender::new(Revision::ZERO), publications: Default::default() };
+        let feed = Feed {
+            changes,
+            revision: watch::Sender::new(Revision::ZERO),
+            publications: publications::Publications::default(),
+        };
         let store = Self { readers, writer, feed };
         store.feed.revision.send_replace(store.revision().await?);
         Ok(store)

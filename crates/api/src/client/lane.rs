@@ -68,11 +68,14 @@ struct Idle {
     since: Instant,
 }
 
+/// A connection that does something only while it is polled.
+type Driven = Pin<Box<Connection<TokioIo<TcpStream>, Empty<Bytes>>>>;
+
 /// One connection, with at most one request on it.
 struct Lane {
     sender: SendRequest<Empty<Bytes>>,
     /// `None` once it has ended, for it must not be polled again.
-    connection: Option<Pin<Box<Connection<TokioIo<TcpStream>, Empty<Bytes>>>>>,
+    connection: Option<Driven>,
 }
 
 impl Lanes {
@@ -165,7 +168,7 @@ impl Lane {
 }
 
 /// Lets the connection do what it can; what ends it shows in the answer or its body.
-fn drive(connection: &mut Option<Pin<Box<Connection<TokioIo<TcpStream>, Empty<Bytes>>>>>, cx: &mut Context<'_>) {
+fn drive(connection: &mut Option<Driven>, cx: &mut Context<'_>) {
     if connection.as_mut().is_some_and(|connection| connection.as_mut().poll(cx).is_ready()) {
         *connection = None;
     }
