@@ -99,6 +99,7 @@ pub async fn serve(config: Config, stop: CancellationToken) -> Result<Running, S
 
 /// What a node does on its own.
 async fn upkeep(store: &Store, stop: CancellationToken) {
+    prepare(store.clone()).await;
     let mut sweep = interval_at(Instant::now(), SWEEP_EVERY);
     let mut gauges = interval_at(Instant::now(), GAUGES_EVERY);
     loop {
@@ -108,6 +109,12 @@ async fn upkeep(store: &Store, stop: CancellationToken) {
             _ = sweep.tick() => sweep_tombstones(store.clone()).await,
             _ = gauges.tick() => set_gauges(store.clone()).await,
         }
+    }
+}
+
+async fn prepare(store: Store) {
+    if let Err(error) = blocking::run(move || store.prepare()).await {
+        tracing::warn!(%error, "the directories of the partitions are made one by one, when they are needed");
     }
 }
 
