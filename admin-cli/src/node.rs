@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 use triton_api::{
     NodeId, NodeUrl, Page,
     cluster::{NewNode, Node},
+    layout::PARTITIONS,
 };
 
 use crate::{
@@ -114,11 +115,34 @@ fn render(page: &Page<Node>) -> String {
 /// Whether a node answers and, where it does not, since when.
 fn health(node: &Node) -> String {
     let since = node.health_since.map(|since| format!(" since {}", since.strftime("%F %T UTC")));
-    format!("{}{}", word(&node.health), since.unwrap_or_default())
+    let reconciling = if node.reconciling { " (reconciling)" } else { "" };
+    format!("{}{}{reconciling}", word(&node.health), since.unwrap_or_default())
+}
+
+/// How far a node has come with verifying everything that it holds.
+fn scrub(node: &Node) -> String {
+    match node.scrub {
+        None => String::new(),
+        Some(scrub) if scrub.bytes_per_second == 0 => "off".to_owned(),
+        Some(scrub) => format!("{}%", u32::from(scrub.position.get()) * 100 / u32::from(PARTITIONS)),
+    }
 }
 
 pub(crate) fn render_nodes(nodes: &[Node]) -> String {
-    let headings = ["ID", "URL", "ZONE", ">WEIGHT", "STATE", "HEALTH", ">PARTITIONS", ">BLOBS", ">USED", ">CAPACITY"];
+    let headings = [
+        "ID",
+        "URL",
+        "ZONE",
+        ">WEIGHT",
+        "STATE",
+        "HEALTH",
+        ">PARTITIONS",
+        ">BLOBS",
+        ">USED",
+        ">CAPACITY",
+        ">BAD",
+        ">SCRUB",
+    ];
     let mut rows = table::with_headings(&headings);
     for node in nodes {
         let state = format!("{}{}", word(&node.state), if node.staged { " (staged)" } else { "" });
@@ -135,6 +159,8 @@ pub(crate) fn render_nodes(nodes: &[Node]) -> String {
                 node.blobs.to_string(),
                 bytes(node.used_bytes),
                 bytes(node.capacity_bytes),
+                node.quarantined.to_string(),
+                scrub(node),
             ],
         );
     }

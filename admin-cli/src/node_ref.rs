@@ -44,6 +44,10 @@ mod tests {
             blobs: 0,
             partitions: 0,
             staged: false,
+            quarantined: 0,
+            orphans: 0,
+            reconciling: false,
+            scrub: None,
         }
     }
 

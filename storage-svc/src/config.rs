@@ -23,6 +23,8 @@ pub struct Config {
     pub reserve_bytes: Option<u64>,
     /// The fastest that this node pulls from others, in bytes per second; without a limit by default.
     pub pull_bytes_per_second: Option<NonZeroU64>,
+    /// The fastest that the scrub reads, in bytes per second; 0 turns it off. By default as fast as a pass in 25 days needs.
+    pub scrub_bytes_per_second: Option<u64>,
     /// How long requests may go on after a stop was asked for.
     pub drain_timeout: Duration,
 }
@@ -37,6 +39,7 @@ impl Config {
             secret: None,
             reserve_bytes: None,
             pull_bytes_per_second: None,
+            scrub_bytes_per_second: None,
             drain_timeout: DRAIN_TIMEOUT,
         }
     }
@@ -57,6 +60,9 @@ pub struct Args {
     /// The fastest that this node pulls blobs from others [default: no limit]
     #[arg(long, env = "TRITON_PULL_BYTES_PER_SECOND", value_name = "BYTES")]
     pull_bytes_per_second: Option<NonZeroU64>,
+    /// The fastest that the scrub reads, 0 for no scrub [default: as fast as a pass in 25 days needs, 64 KiB to 64 MiB]
+    #[arg(long, env = "TRITON_SCRUB_BYTES_PER_SECOND", value_name = "BYTES")]
+    scrub_bytes_per_second: Option<u64>,
     #[command(flatten)]
     secret: SecretArgs,
 }
@@ -68,6 +74,7 @@ impl Args {
             secret: self.secret.load()?,
             reserve_bytes: self.reserve_bytes,
             pull_bytes_per_second: self.pull_bytes_per_second,
+            scrub_bytes_per_second: self.scrub_bytes_per_second,
             ..Config::new(&self.dir, self.listen)
         })
     }

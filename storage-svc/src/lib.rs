@@ -5,15 +5,20 @@
 
 mod blocking;
 mod config;
+mod foreground;
 mod node;
 mod pace;
+mod presence;
 mod problem;
 mod pull;
 mod receive;
+mod reconcile;
 mod release;
 mod routes;
+mod scrub;
 mod serve;
 mod store;
+mod upkeep;
 
 pub use config::{Args, Config};
 pub use routes::openapi;

@@ -6,7 +6,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use triton_api::{NodeUrl, ProblemType, client::Caller, client::NodeClient};
 use triton_kit::ApiError;
 
-use crate::{pace::Pace, store::Store};
+use crate::{foreground::Foreground, pace::Pace, presence::Presence, store::Store};
 
 /// Blobs that may be on their way in at once. Each takes up to two batches of memory.
 const WRITES_MAX: usize = 64;
@@ -21,11 +21,22 @@ pub(crate) struct Node {
     writes: Arc<Semaphore>,
     /// Slows down what this node pulls from others.
     pub(crate) pull_pace: Arc<Pace>,
+    /// Whether its copies count.
+    pub(crate) presence: Arc<Presence>,
+    /// Whether somebody reads or writes.
+    pub(crate) foreground: Arc<Foreground>,
 }
 
 impl Node {
     pub(crate) fn new(store: Store, caller: Caller, pull_pace: Pace) -> Self {
-        Self { store, caller, writes: Arc::new(Semaphore::new(WRITES_MAX)), pull_pace: Arc::new(pull_pace) }
+        Self {
+            presence: Arc::new(Presence::new(store.clone())),
+            store,
+            caller,
+            writes: Arc::new(Semaphore::new(WRITES_MAX)),
+            pull_pace: Arc::new(pull_pace),
+            foreground: Arc::new(Foreground::new()),
+        }
     }
 
     /// Waits for the turn of a write.

@@ -5,14 +5,14 @@ use thiserror::Error;
 use triton_api::{
     BlobKey, Epoch, NodeId, Page, PartitionId,
     client::{ClientError, NodeClient},
-    storage::{InventoryEntry, PullReport, PullRequest},
+    storage::{InventoryEntry, PullReport, PullRequest, Tombstone},
 };
 
 use crate::{
     blocking,
     node::Node,
     receive::{ReceiveError, receive},
-    store::{Claim, Store, StoreError, check_partition},
+    store::{Claim, Store, StoreError, check_partition, is_forgotten},
 };
 
 /// Blobs in flight in one step.
@@ -55,7 +55,8 @@ pub(crate) async fn pull(node: &Node, partition: PartitionId, request: PullReque
     let Plan { lacking, deleted, mut report } = blocking::run(move || plan(&store, page, bytes_max)).await?;
     for entry in deleted {
         let (store, epoch) = (node.store.clone(), request.epoch);
-        blocking::run(move || store.delete(&entry.key, Some(entry.hash), Some(epoch))).await?;
+        let deleted = Tombstone { key: entry.key, hash: entry.hash, age_ms: entry.age_ms };
+        blocking::run(move || store.take_over(&deleted, Some(epoch))).await?;
         report.tombstones += 1;
     }
     let fetches = lacking.into_iter().map(|entry| fetch(node, &source, entry, request.epoch));
@@ -134,10 +135,13 @@ impl Store {
         if self.is_deleted(&entry.key)? {
             return Ok(Stance::Settled);
         }
+        let here = self.describe(&entry.key);
         if entry.deleted {
-            return Ok(Stance::Lacking);
+            // One that is about to be forgotten there matters only where its blob is still here.
+            let is_over = is_forgotten(entry.age_ms) && matches!(here, Err(StoreError::NotFound(_)));
+            return Ok(if is_over { Stance::Settled } else { Stance::Lacking });
         }
-        match self.describe(&entry.key) {
+        match here {
             Ok(here) if here.hash == entry.hash => Ok(Stance::Settled),
             Ok(_) => Ok(Stance::Contradicts),
             Err(StoreError::NotFound(_) | StoreError::Corrupt { .. }) => Ok(Stance::Lacking),

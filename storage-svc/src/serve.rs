@@ -1,10 +1,8 @@
 //! A node from its start to its stop.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr, path::Path, time::Duration};
 
-use jiff::Timestamp;
 use thiserror::Error;
-use tokio::time::{Instant, interval_at};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use triton_api::{
     NodeId,
@@ -23,12 +21,11 @@ use crate::{
     pace::Pace,
     routes,
     store::{OpenError, Store},
+    upkeep,
 };
 
-/// How often outdated tombstones are removed.
-const SWEEP_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
-/// How often the gauges of the store are brought up to date.
-const GAUGES_EVERY: Duration = Duration::from_secs(10);
+/// How long a start waits for the count of the blobs; what is left is counted afterwards.
+const COUNT_BUDGET: Duration = Duration::from_millis(500);
 
 /// Why a node does not start. Each is a sentence for a person.
 #[derive(Debug, Error)]
@@ -84,59 +81,24 @@ pub async fn serve(config: Config, stop: CancellationToken) -> Result<Running, S
     let listener = bind(config.listen_flag, config.listen).await?;
     let address = listener.local_addr().map_err(StartError::Address)?;
     let (dir, reserve_bytes) = (config.dir, config.reserve_bytes);
-    let store = blocking::run(move || Store::open(&dir, reserve_bytes)).await?;
+    let store = blocking::run(move || open(&dir, reserve_bytes)).await?;
     let caller = Caller::new(config.secret.clone(), telemetry::outgoing)?;
     let id = store.id();
-    let router =
-        routes::router(Node::new(store.clone(), caller, Pace::new(config.pull_bytes_per_second)), config.secret);
+    let node = Node::new(store.clone(), caller, Pace::new(config.pull_bytes_per_second));
+    let router = routes::router(node.clone(), config.secret);
+    let duties = upkeep::Duties { node, scrub_bytes_per_second: config.scrub_bytes_per_second };
     let task = tokio::spawn(async move {
         let serving = triton_kit::serve::serve(listener, router, stop.clone(), config.drain_timeout);
-        let (drained, ()) = tokio::join!(serving, upkeep(&store, stop));
+        let (drained, ()) = tokio::join!(serving, duties.run(stop));
+        upkeep::remember(store, None).await;
         drained
     });
     Ok(Running { address, id, task: AbortOnDropHandle::new(task) })
 }
 
-/// What a node does on its own.
-async fn upkeep(store: &Store, stop: CancellationToken) {
-    prepare(store.clone()).await;
-    let mut sweep = interval_at(Instant::now(), SWEEP_EVERY);
-    let mut gauges = interval_at(Instant::now(), GAUGES_EVERY);
-    loop {
-        // Cancel safe: `cancelled` and `tick` lose nothing; the work itself is not part of the select.
-        tokio::select! {
-            () = stop.cancelled() => return,
-            _ = sweep.tick() => sweep_tombstones(store.clone()).await,
-            _ = gauges.tick() => set_gauges(store.clone()).await,
-        }
-    }
-}
-
-async fn prepare(store: Store) {
-    if let Err(error) = blocking::run(move || store.prepare()).await {
-        tracing::warn!(%error, "the directories of the partitions are made one by one, when they are needed");
-    }
-}
-
-async fn sweep_tombstones(store: Store) {
-    match blocking::run(move || store.sweep_tombstones(Timestamp::now())).await {
-        Ok(dropped) => tracing::debug!(dropped, "outdated tombstones are removed"),
-        Err(error) => tracing::warn!(%error, "outdated tombstones stay until the next sweep"),
-    }
-}
-
-async fn set_gauges(store: Store) {
-    match blocking::run(move || store.info()).await {
-        Ok(info) => {
-            let gauge = |name: &'static str, value: u64| {
-                #[expect(clippy::cast_precision_loss, reason = "gauges are floating point numbers")]
-                metrics::gauge!(name, "node" => info.id.to_string()).set(value as f64);
-            };
-            gauge("triton_store_blobs", info.blobs);
-            gauge("triton_store_used_bytes", info.used_bytes);
-            gauge("triton_disk_free_bytes", info.free_bytes);
-            gauge("triton_disk_capacity_bytes", info.capacity_bytes);
-        }
-        Err(error) => tracing::warn!(%error, "the store cannot be measured"),
-    }
+/// Opens the store; a small one is counted at once.
+fn open(dir: &Path, reserve_bytes: Option<u64>) -> Result<Store, OpenError> {
+    let store = Store::open(dir, reserve_bytes)?;
+    store.count_for(COUNT_BUDGET).map_err(OpenError::Stock)?;
+    Ok(store)
 }

@@ -67,6 +67,13 @@ pub struct Config {
     /// A storage node that is down for so long is replaced by the others, in seconds; 0 for never
     #[arg(long, env = "TRITON_REPLACE_AFTER_SECONDS", default_value_t = 900, value_name = "SECONDS")]
     pub replace_after_seconds: u64,
+    /// Blobs that no metadata refers to are looked for so often, in seconds
+    #[arg(long, env = "TRITON_ORPHAN_INTERVAL_SECONDS", default_value_t = 6 * 60 * 60, value_name = "SECONDS",
+          value_parser = clap::value_parser!(u64).range(1..))]
+    pub orphan_interval_seconds: u64,
+    /// Such a blob is moved aside when it is so old and was seen twice, in seconds
+    #[arg(long, env = "TRITON_ORPHAN_AGE_SECONDS", default_value_t = 24 * 60 * 60, value_name = "SECONDS")]
+    pub orphan_age_seconds: u64,
     /// The secret of the cluster
     #[command(flatten)]
     pub secret: SecretArgs,

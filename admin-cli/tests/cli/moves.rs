@@ -46,6 +46,10 @@ fn state(phase: RebalancePhase, epoch: u64) -> Rebalance {
         eta_seconds: Some(10),
         errors: Vec::new(),
         staged: Vec::new(),
+        quarantined: 0,
+        orphans: 0,
+        reconciling: false,
+        scrub: None,
         reason: None,
     }
 }

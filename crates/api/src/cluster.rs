@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::{Epoch, NodeId, NodeUrl, layout::NodeState, rebalance::RebalancePhase};
+use crate::{Epoch, NodeId, NodeUrl, layout::NodeState, rebalance::RebalancePhase, storage::Scrub};
 
 /// Paths of the cluster API.
 pub mod route {
@@ -72,6 +72,18 @@ pub struct Node {
     pub partitions: u32,
     /// A change of this node is staged and not applied yet.
     pub staged: bool,
+    /// Number of damaged copies that it has put aside.
+    #[serde(default)]
+    pub quarantined: u64,
+    /// Number of blobs that it has moved aside, because no metadata refers to them.
+    #[serde(default)]
+    pub orphans: u64,
+    /// It was away and learns the deletes that it missed: its copies do not count until then.
+    #[serde(default)]
+    pub reconciling: bool,
+    /// How far it has come with verifying everything; absent while it does not answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scrub: Option<Scrub>,
 }
 
 /// A node to add.

@@ -1,5 +1,6 @@
 //! The REST types of a storage node.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -19,6 +20,16 @@ pub mod route {
     pub const PULL: &str = "/v1/partitions/{partition}/pull";
     /// Delete what this node no longer holds of a partition.
     pub const RELEASE: &str = "/v1/partitions/{partition}/release";
+    /// Digests of the tombstones of all partitions that have some here.
+    pub const TOMBSTONES: &str = "/v1/tombstones";
+    /// The tombstones of one partition.
+    pub const PARTITION_TOMBSTONES: &str = "/v1/tombstones/{partition}";
+    /// Blobs that were moved aside, because no metadata refers to them.
+    pub const ORPHANS: &str = "/v1/orphans";
+    /// Move such blobs aside.
+    pub const ORPHANS_COLLECT: &str = "/v1/orphans/collect";
+    /// Bring them back.
+    pub const ORPHANS_RESTORE: &str = "/v1/orphans/restore";
     /// The layout as this node knows it.
     pub const LAYOUT: &str = "/v1/layout";
     /// The node itself.
@@ -32,6 +43,9 @@ pub const HASH_HEADER: &str = "triton-blake3";
 
 /// The longest blob, in bytes. Originals are split into smaller parts; no segment comes near.
 pub const BLOB_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
+/// Keys in one request about orphans.
+pub const ORPHANS_MAX: usize = 1000;
 
 /// What a node answers to a `PUT` of a blob.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -56,6 +70,27 @@ pub enum DiskState {
     ReadOnly,
 }
 
+/// How far a node has come with reading and verifying everything that it holds.
+///
+/// A pass goes through the partitions in order, goes on after a restart where it was, and is followed by the next one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Scrub {
+    /// The partition that is being read, of 1024.
+    pub position: PartitionId,
+    /// When the present pass began.
+    pub pass_started_at: Option<Timestamp>,
+    /// When the pass before it ended.
+    pub last_pass_finished_at: Option<Timestamp>,
+    /// Payload bytes verified in the present pass.
+    pub checked_bytes: u64,
+    /// Blobs verified in the present pass.
+    pub checked_blobs: u64,
+    /// Damaged copies that the scrub has found since the data directory was made.
+    pub found_corrupt: u64,
+    /// The fastest that it reads at present, in bytes per second; 0 where it is turned off.
+    pub bytes_per_second: u64,
+}
+
 /// A storage node about itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct NodeInfo {
@@ -75,8 +110,20 @@ pub struct NodeInfo {
     pub blobs: u64,
     /// Number of damaged copies put aside since the data directory was made.
     pub quarantined: u64,
+    /// Number of blobs moved aside, because no metadata refers to them: they are unlinked after a week.
+    #[serde(default)]
+    pub orphans: u64,
     /// Whether writes are taken.
     pub disk: DiskState,
+    /// The blobs are still being counted after a start: `blobs` and `used_bytes` are too low until this is false.
+    #[serde(default)]
+    pub counting: bool,
+    /// The node was away and learns the deletes that it missed: until this is false it answers readers with 503.
+    #[serde(default)]
+    pub reconciling: bool,
+    /// How far it has come with verifying everything.
+    #[serde(default)]
+    pub scrub: Scrub,
 }
 
 /// What a node has of one partition.
@@ -90,7 +137,8 @@ pub struct PartitionDigest {
     pub bytes: u64,
     /// Number of tombstones.
     pub tombstones: u64,
-    /// BLAKE3 over the sorted keys with their hashes and tombstones: equal digests mean equal content.
+    /// The sum of the BLAKE3 hashes of all entries, keys with content hashes and tombstones: equal digests mean equal
+    /// content.
     pub digest: BlobHash,
 }
 
@@ -106,6 +154,61 @@ pub struct InventoryEntry {
     /// A tombstone: the key was deleted and must not come back.
     #[serde(default)]
     pub deleted: bool,
+    /// How long ago the key was deleted, or this copy written, by the clock of the node that answers, in milliseconds.
+    #[serde(default)]
+    pub age_ms: u64,
+}
+
+/// Which keys of a partition a node remembers as deleted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TombstoneDigest {
+    /// The partition.
+    pub partition: PartitionId,
+    /// Number of tombstones.
+    pub tombstones: u64,
+    /// The sum of the BLAKE3 hashes of their keys: equal digests mean equal tombstones.
+    pub digest: BlobHash,
+}
+
+/// A key that was deleted and must not come back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Tombstone {
+    /// The key.
+    pub key: BlobKey,
+    /// The hash of the content that was deleted; zeros where it is not known.
+    pub hash: BlobHash,
+    /// How long ago it was deleted, by the clock of the node that answers, in milliseconds.
+    pub age_ms: u64,
+}
+
+/// A blob that was moved aside, because no metadata refers to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Orphan {
+    /// The key that it had.
+    pub key: BlobKey,
+    /// Length of the content in bytes.
+    pub len_bytes: u64,
+    /// How long ago it was moved, in milliseconds.
+    pub aside_ms: u64,
+}
+
+/// Asks a node to move blobs aside, or to bring them back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct OrphanRequest {
+    /// The blobs, at most 1000.
+    pub keys: Vec<BlobKey>,
+    /// The epoch on whose behalf; refused with 409 where it is old.
+    pub epoch: Epoch,
+    /// What is younger stays, by the node's own clock, in milliseconds; of no meaning where blobs are brought back.
+    #[serde(default)]
+    pub age_ms_min: u64,
+}
+
+/// What became of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct OrphanReport {
+    /// Blobs that were moved. The others were not there, too young or deleted.
+    pub moved: u64,
 }
 
 /// Asks a node to fetch what it lacks of a partition from other holders, in one bounded step.

@@ -2,12 +2,19 @@
 
 mod blob;
 mod headers;
+mod orphan;
 mod partition;
 mod read;
 mod status;
+mod tombstone;
 
-use axum::Router;
-use triton_api::secret::ClusterSecret;
+use axum::{
+    Router,
+    extract::{Request, State},
+    middleware::{self, Next},
+    response::Response,
+};
+use triton_api::{secret::ClusterSecret, storage::route};
 use triton_kit::{document, health, layers, secret};
 use utoipa::openapi::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -31,6 +38,11 @@ fn guarded() -> OpenApiRouter<Node> {
         .routes(routes!(partition::get_partition))
         .routes(routes!(partition::pull_partition))
         .routes(routes!(partition::release_partition))
+        .routes(routes!(orphan::list_orphans))
+        .routes(routes!(orphan::collect_orphans))
+        .routes(routes!(orphan::restore_orphans))
+        .routes(routes!(tombstone::list_tombstones))
+        .routes(routes!(tombstone::get_tombstones))
         .routes(routes!(status::get_layout, status::put_layout))
         .routes(routes!(status::get_node))
 }
@@ -38,10 +50,18 @@ fn guarded() -> OpenApiRouter<Node> {
 /// The node's router, complete with documents, health, metrics and layers.
 pub(crate) fn router(node: Node, required: Option<ClusterSecret>) -> Router {
     let (blobs, document) = guarded().with_state(node.clone()).split_for_parts();
+    let blobs = blobs.route_layer(middleware::from_fn_with_state(node.clone(), notice));
     let (open, open_document) = health::routes(status::readiness(node)).split_for_parts();
     let document = finish(document.merge_from(open_document));
     let router = secret::require_signature(blobs, required).merge(open).merge(document::docs(document));
     layers::layers(router, "storage-svc")
+}
+
+/// Notes that somebody speaks to this node, and for how long.
+async fn notice(State(node): State<Node>, request: Request, next: Next) -> Response {
+    node.presence.hear();
+    let _busy = request.uri().path().starts_with(route::BLOB_PREFIX).then(|| node.foreground.begin());
+    next.run(request).await
 }
 
 /// The OpenAPI document of a node, without starting one.

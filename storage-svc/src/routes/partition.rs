@@ -20,6 +20,7 @@ use crate::{blocking, node::Node, pull, release, store::PAGE_ENTRIES_MAX};
     responses((status = 200, description = "All partitions that are not empty.", body = Page<PartitionDigest>))
 )]
 pub(super) async fn list_partitions(State(node): State<Node>) -> Result<Json<Page<PartitionDigest>>, ApiError> {
+    node.presence.admit().await?;
     let items = blocking::run(move || node.store.digests()).await?;
     Ok(Json(Page { items, next_cursor: None }))
 }
@@ -46,6 +47,7 @@ pub(super) async fn get_partition(
     Path(partition): Path<PartitionId>,
     Query(query): Query<InventoryQuery>,
 ) -> Result<Json<Page<InventoryEntry>>, ApiError> {
+    node.presence.admit().await?;
     let limit = query.limit.map_or(PAGE_ENTRIES_MAX, usize::from);
     let page = blocking::run(move || node.store.inventory(partition, query.cursor.as_ref(), limit)).await?;
     Ok(Json(page))

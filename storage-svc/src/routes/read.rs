@@ -64,6 +64,7 @@ pub(super) async fn get_blob(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let wish = Wish::of(&headers);
+    node.presence.admit().await?;
     match blocking::run(move || begin(&node.store, &key, &wish)).await? {
         Answer::NotModified(hash) => Ok((StatusCode::NOT_MODIFIED, steady(hash)).into_response()),
         Answer::Unsatisfiable(len_bytes) => Err(unsatisfiable(len_bytes)),
@@ -87,6 +88,7 @@ pub(super) async fn head_blob(
     KeyInPath(key): KeyInPath,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
+    node.presence.admit().await?;
     let found = blocking::run(move || node.store.head(&key)).await?;
     if Wish::of(&headers).has(found.hash) {
         return Ok((StatusCode::NOT_MODIFIED, steady(found.hash)).into_response());

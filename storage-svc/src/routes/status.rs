@@ -16,7 +16,9 @@ use crate::{blocking, node::Node};
     responses((status = 200, description = "The node about itself.", body = NodeInfo))
 )]
 pub(super) async fn get_node(State(node): State<Node>) -> Result<Json<NodeInfo>, ApiError> {
-    Ok(Json(blocking::run(move || node.store.info()).await?))
+    let (store, reconciling) = (node.store.clone(), node.presence.is_unsettled());
+    let info = blocking::run(move || store.info()).await?;
+    Ok(Json(NodeInfo { reconciling, ..info }))
 }
 
 /// Get the layout that this node knows.

@@ -24,6 +24,7 @@ use super::{
 pub(crate) const BLOBS: &str = "blobs";
 pub(crate) const TOMBSTONES: &str = "tombstones";
 pub(crate) const QUARANTINE: &str = "quarantine";
+pub(crate) const ORPHANS: &str = "orphans";
 pub(crate) const LAYOUT: &str = "layout.json";
 pub(super) const TMP: &str = "tmp";
 const LOCK: &str = "lock";
@@ -60,7 +61,7 @@ impl DataDir {
         if known.is_none() && !may_be_taken(&disk)? {
             return Err(OpenError::Foreign(root.to_owned()));
         }
-        for folder in [BLOBS, TOMBSTONES, QUARANTINE, TMP] {
+        for folder in [BLOBS, TOMBSTONES, QUARANTINE, ORPHANS, TMP] {
             disk.make_dir(Path::new(folder))?;
         }
         for name in disk.list(Path::new(TMP))? {
@@ -160,7 +161,7 @@ fn read_identity(disk: &Disk) -> Result<Option<Identity>, OpenError> {
 
 /// Whether a directory without an identity is new, or one whose making was cut off.
 fn may_be_taken(disk: &Disk) -> Result<bool, DiskError> {
-    let ours = [BLOBS, TOMBSTONES, QUARANTINE, TMP];
+    let ours = [BLOBS, TOMBSTONES, QUARANTINE, ORPHANS, TMP];
     Ok(disk.list(Path::new(""))?.iter().all(|name| NEUTRAL.contains(&name.as_str()) || ours.contains(&name.as_str())))
 }
 

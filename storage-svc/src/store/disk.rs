@@ -16,6 +16,7 @@ use std::{
 
 use bytes::Bytes;
 use rustix::fs::FlockOperation;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use triton_api::storage::DiskState;
 
@@ -60,6 +61,21 @@ pub(crate) struct FileIdentity {
 pub(crate) struct FileFacts {
     pub(crate) identity: FileIdentity,
     pub(crate) len_bytes: u64,
+}
+
+/// When and as what something was last changed: a directory whose stamp is the same has the same names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Stamp {
+    inode: u64,
+    seconds: i64,
+    nanoseconds: i64,
+}
+
+impl Stamp {
+    /// The time, in nanoseconds since the epoch.
+    pub(crate) fn nanosecond(self) -> i128 {
+        i128::from(self.seconds) * 1_000_000_000 + i128::from(self.nanoseconds)
+    }
 }
 
 /// A data directory's file system.
@@ -207,6 +223,13 @@ impl Disk {
     pub(crate) fn facts_at(&self, path: &Path) -> Result<Option<FileFacts>, DiskError> {
         let stat = or_absent(self.files.stat_at(&self.root.join(path)));
         Ok(stat.map_err(|source| self.error("stat", path, source))?.map(|meta| facts_of(&meta)))
+    }
+
+    /// The stamp of what has this name; `None` where nothing has. By the change time, which no program can set.
+    pub(crate) fn stamp_at(&self, path: &Path) -> Result<Option<Stamp>, DiskError> {
+        let stat = or_absent(self.files.stat_at(&self.root.join(path)));
+        let stamp = |meta: Metadata| Stamp { inode: meta.ino(), seconds: meta.ctime(), nanoseconds: meta.ctime_nsec() };
+        Ok(stat.map_err(|source| self.error("stat", path, source))?.map(stamp))
     }
 
     /// Reads exactly `len_bytes` from `offset`; an early end of the file is an error.

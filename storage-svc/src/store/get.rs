@@ -41,6 +41,11 @@ impl Store {
         self.open_footer(key, Eager::SmallFile)
     }
 
+    /// Opens a blob to verify what lies on the disk.
+    pub(super) fn open_to_check(&self, key: &BlobKey) -> Result<OpenBlob, StoreError> {
+        self.open_footer(key, Eager::Footer)
+    }
+
     /// What a blob's file says of itself, whether or not its name is durable yet.
     pub(crate) fn describe(&self, key: &BlobKey) -> Result<Description, StoreError> {
         Ok(self.open_footer(key, Eager::Footer)?.footer.description)
@@ -115,6 +120,11 @@ impl OpenBlob {
     /// Hash, length and age.
     pub(crate) fn description(&self) -> &Description {
         &self.footer.description
+    }
+
+    /// Whether it is the file of this partition.
+    pub(super) fn lies_in(&self, partition: PartitionId) -> bool {
+        self.partition == partition
     }
 
     /// Reads a part of the payload and verifies every block that it touches. A damaged copy is put aside.

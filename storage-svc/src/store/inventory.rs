@@ -2,17 +2,20 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use triton_api::{
-    BlobHash, BlobKey, Page, PartitionId,
+    BlobKey, Page, PartitionId,
     layout::PARTITIONS,
-    storage::{InventoryEntry, PartitionDigest},
+    storage::{InventoryEntry, PartitionDigest, Tombstone as Deleted},
 };
 
 use super::{
     Store, StoreError,
     dir::{self, BLOBS, TOMBSTONES},
-    disk::FileFacts,
+    format::Description,
+    ledger::Tally,
     name,
+    remove::age_ms,
 };
 
 /// The longest page of an inventory.
@@ -56,14 +59,23 @@ impl Store {
         let mut keys = BTreeMap::new();
         for (folder, kind) in [(BLOBS, Kind::Blob), (TOMBSTONES, Kind::Tombstone)] {
             for file_name in self.disk.list(&dir::partition_path(folder, partition))? {
-                let key = match name::key_of(&file_name) {
-                    Some(key) => Some(key),
-                    None => self.key_inside(partition, folder, &file_name)?,
-                };
-                keys.extend(key.map(|key| (key, kind)));
+                keys.extend(self.key_of_file(partition, folder, &file_name)?.map(|key| (key, kind)));
             }
         }
         Ok(keys)
+    }
+
+    /// The key whose blob or tombstone a file is; `None` where it is none of ours.
+    pub(super) fn key_of_file(
+        &self,
+        partition: PartitionId,
+        folder: &str,
+        file_name: &str,
+    ) -> Result<Option<BlobKey>, StoreError> {
+        match name::key_of(file_name) {
+            Some(key) => Ok(Some(key)),
+            None => self.key_inside(partition, folder, file_name),
+        }
     }
 
     /// The key of a file that is named by its key's hash.
@@ -79,13 +91,18 @@ impl Store {
 
     /// `None` where the blob has gone meanwhile, or is damaged and put aside now.
     fn entry(&self, partition: PartitionId, key: BlobKey, kind: Kind) -> Result<Option<InventoryEntry>, StoreError> {
+        let now = Timestamp::now();
         if kind == Kind::Tombstone {
-            let tombstone = self.read_tombstone(&dir::key_path(TOMBSTONES, partition, &key))?;
-            let hash = tombstone.map_or(BlobHash::from(super::remove::UNKNOWN_HASH), |tombstone| tombstone.hash);
-            return Ok(Some(InventoryEntry { key, hash, len_bytes: 0, deleted: true }));
+            let path = dir::key_path(TOMBSTONES, partition, &key);
+            let entry =
+                |Deleted { key, hash, age_ms }| InventoryEntry { key, hash, len_bytes: 0, deleted: true, age_ms };
+            return Ok(self.deleted(&path, key, now)?.map(entry));
         }
         match self.describe(&key) {
-            Ok(found) => Ok(Some(InventoryEntry { key, hash: found.hash, len_bytes: found.len_bytes, deleted: false })),
+            Ok(Description { hash, len_bytes, created_at, .. }) => {
+                let age_ms = age_ms(created_at, now);
+                Ok(Some(InventoryEntry { key, hash, len_bytes, deleted: false, age_ms }))
+            }
             Err(StoreError::NotFound(_) | StoreError::Corrupt { .. }) => Ok(None),
             Err(error) => Err(error),
         }
@@ -95,55 +112,13 @@ impl Store {
     pub(crate) fn digests(&self) -> Result<Vec<PartitionDigest>, StoreError> {
         let mut digests = Vec::new();
         for partition in (0..PARTITIONS).map(PartitionId::new) {
-            let (tally, changes, known) = {
-                let ledger = self.ledger.lock(partition);
-                (ledger.tally(), ledger.changes(), ledger.digest())
-            };
-            if tally.blobs == 0 && tally.tombstones == 0 {
+            let Tally { blobs, bytes, tombstones } = self.take_stock(partition)?;
+            if blobs == 0 && tombstones == 0 {
                 continue;
             }
-            let digest = match known {
-                Some(digest) => digest,
-                None => self.compute_digest(partition, changes)?,
-            };
-            let (blobs, bytes, tombstones) = (tally.blobs, tally.bytes, tally.tombstones);
+            let digest = self.sum(partition)?.digest();
             digests.push(PartitionDigest { partition, blobs, bytes, tombstones, digest });
         }
         Ok(digests)
-    }
-
-    /// Tombstones count with their key alone: who never had the blob does not know its hash.
-    fn compute_digest(&self, partition: PartitionId, changes: u64) -> Result<BlobHash, StoreError> {
-        let mut hasher = blake3::Hasher::new();
-        for (key, kind) in self.keys(partition)? {
-            let Some(entry) = self.entry(partition, key, kind)? else { continue };
-            hasher.update(&(entry.key.as_str().len() as u64).to_le_bytes());
-            hasher.update(entry.key.as_str().as_bytes());
-            hasher.update(&[u8::from(entry.deleted)]);
-            if !entry.deleted {
-                hasher.update(entry.hash.as_bytes());
-            }
-        }
-        let digest = BlobHash::from(hasher.finalize());
-        self.ledger.lock(partition).keep_digest(digest, changes);
-        Ok(digest)
-    }
-
-    /// Counts what lies in the partitions when the store is opened; files that no blob can have are put aside.
-    pub(super) fn take_stock(&self, partition: PartitionId) -> Result<(), StoreError> {
-        let folder = dir::partition_path(BLOBS, partition);
-        for file_name in self.disk.list(&folder)? {
-            let path = folder.join(file_name);
-            let Some(FileFacts { identity, len_bytes }) = self.disk.facts_at(&path)? else { continue };
-            let payload_bytes = super::format::payload_bytes_of(len_bytes);
-            self.ledger.lock(partition).blob_found(payload_bytes.unwrap_or(0));
-            if payload_bytes.is_none() {
-                self.put_aside(partition, &path, identity, "its length is no blob's")?;
-            }
-        }
-        for _ in self.disk.list(&dir::partition_path(TOMBSTONES, partition))? {
-            self.ledger.lock(partition).tombstone_found();
-        }
-        Ok(())
     }
 }

@@ -1,8 +1,13 @@
-//! Exact counts per partition, kept in memory, and the lock that orders the changes of a partition.
+//! Counts and digests per partition, kept in memory, and the lock that orders the changes of a partition.
+//!
+//! A partition is *counted* or not yet: at the start those are which no earlier process has left a count of that still
+//! holds. Its changes are noted in either case, so that a count which a change overtook is not taken.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use triton_api::{BlobHash, PartitionId, layout::PARTITIONS};
+use triton_api::{BlobHash, BlobKey, PartitionId, layout::PARTITIONS};
+
+use super::sum::SetSum;
 
 /// How much there is of something.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -18,16 +23,19 @@ pub(crate) struct Tally {
 /// What is known of one partition.
 #[derive(Debug, Default)]
 pub(crate) struct PartitionLedger {
-    tally: Tally,
-    /// Grows with every change, so that a digest computed meanwhile is not kept.
+    tally: Option<Tally>,
+    /// Grows with every change, so that what was found out before is not kept.
     changes: u64,
-    digest: Option<BlobHash>,
+    sum: Option<SetSum>,
+    /// The sum of the tombstones alone.
+    graves: Option<SetSum>,
     /// Renames whose directory has not been synced yet.
     unsynced: u32,
 }
 
 impl PartitionLedger {
-    pub(crate) fn tally(&self) -> Tally {
+    /// How much there is; `None` where it has not been counted yet.
+    pub(crate) fn tally(&self) -> Option<Tally> {
         self.tally
     }
 
@@ -35,15 +43,41 @@ impl PartitionLedger {
         self.changes
     }
 
-    pub(crate) fn digest(&self) -> Option<BlobHash> {
-        self.digest
+    /// The sum of the blobs; `None` where they must be read first.
+    pub(crate) fn sum(&self) -> Option<SetSum> {
+        self.sum
     }
 
-    /// Keeps a digest that was computed when the partition had seen `changes` changes.
-    pub(crate) fn keep_digest(&mut self, digest: BlobHash, changes: u64) {
-        if self.changes == changes {
-            self.digest = Some(digest);
+    /// Takes a count made when the partition had seen `changes` changes; false where it has seen more since.
+    pub(crate) fn keep_tally(&mut self, tally: Tally, changes: u64) -> bool {
+        let holds = self.changes == changes;
+        if holds {
+            self.tally = Some(tally);
         }
+        holds
+    }
+
+    /// The sum of the tombstones; `None` where they must be read first.
+    pub(crate) fn graves(&self) -> Option<SetSum> {
+        self.graves
+    }
+
+    /// Takes a sum of blobs made when the partition had seen `changes` changes; false where it has seen more since.
+    pub(crate) fn keep_sum(&mut self, sum: SetSum, changes: u64) -> bool {
+        let holds = self.changes == changes;
+        if holds {
+            self.sum = Some(sum);
+        }
+        holds
+    }
+
+    /// Takes a sum of tombstones made when the partition had seen `changes` changes; false where it has seen more since.
+    pub(crate) fn keep_graves(&mut self, graves: SetSum, changes: u64) -> bool {
+        let holds = self.changes == changes;
+        if holds {
+            self.graves = Some(graves);
+        }
+        holds
     }
 
     pub(crate) fn has_unsynced(&self) -> bool {
@@ -51,8 +85,12 @@ impl PartitionLedger {
     }
 
     /// A blob has its name, but the directory is not synced yet: [`Self::synced`] must follow.
-    pub(crate) fn blob_published(&mut self, len_bytes: u64) {
-        self.blob_found(len_bytes);
+    pub(crate) fn blob_published(&mut self, key: &BlobKey, hash: BlobHash, len_bytes: u64) {
+        self.count(|tally| {
+            tally.blobs += 1;
+            tally.bytes += len_bytes;
+        });
+        self.sum = self.sum.map(|sum| sum.plus(SetSum::of_blob(key, hash)));
         self.unsynced += 1;
     }
 
@@ -60,31 +98,28 @@ impl PartitionLedger {
         self.unsynced = self.unsynced.saturating_sub(1);
     }
 
-    pub(crate) fn blob_found(&mut self, len_bytes: u64) {
-        self.tally.blobs += 1;
-        self.tally.bytes += len_bytes;
-        self.changed();
+    /// A blob is gone; `known` is its key and hash, where its file could still tell.
+    pub(crate) fn blob_gone(&mut self, known: Option<(&BlobKey, BlobHash)>, len_bytes: u64) {
+        self.count(|tally| {
+            tally.blobs = tally.blobs.saturating_sub(1);
+            tally.bytes = tally.bytes.saturating_sub(len_bytes);
+        });
+        self.sum = self.sum.zip(known).map(|(sum, (key, hash))| sum.minus(SetSum::of_blob(key, hash)));
     }
 
-    pub(crate) fn blob_gone(&mut self, len_bytes: u64) {
-        self.tally.blobs = self.tally.blobs.saturating_sub(1);
-        self.tally.bytes = self.tally.bytes.saturating_sub(len_bytes);
-        self.changed();
+    pub(crate) fn tombstone_found(&mut self, key: &BlobKey) {
+        self.count(|tally| tally.tombstones += 1);
+        self.graves = self.graves.map(|graves| graves.plus(SetSum::of_tombstone(key)));
     }
 
-    pub(crate) fn tombstone_found(&mut self) {
-        self.tally.tombstones += 1;
-        self.changed();
+    pub(crate) fn tombstone_gone(&mut self, key: &BlobKey) {
+        self.count(|tally| tally.tombstones = tally.tombstones.saturating_sub(1));
+        self.graves = self.graves.map(|graves| graves.minus(SetSum::of_tombstone(key)));
     }
 
-    pub(crate) fn tombstone_gone(&mut self) {
-        self.tally.tombstones = self.tally.tombstones.saturating_sub(1);
-        self.changed();
-    }
-
-    fn changed(&mut self) {
+    fn count(&mut self, change: impl FnOnce(&mut Tally)) {
         self.changes += 1;
-        self.digest = None;
+        self.tally.as_mut().map(change);
     }
 }
 
@@ -107,15 +142,18 @@ impl Ledger {
         self.partitions[usize::from(partition.get())].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The sum over all partitions.
-    pub(crate) fn total(&self) -> Tally {
-        (0..PARTITIONS).fold(Tally::default(), |sum, partition| {
-            let tally = self.lock(PartitionId::new(partition)).tally();
-            Tally {
-                blobs: sum.blobs + tally.blobs,
-                bytes: sum.bytes + tally.bytes,
-                tombstones: sum.tombstones + tally.tombstones,
-            }
+    /// The sum over all partitions that are counted, and how many are not.
+    pub(crate) fn total(&self) -> (Tally, u16) {
+        (0..PARTITIONS).fold((Tally::default(), 0), |(sum, uncounted), partition| {
+            let Some(tally) = self.lock(PartitionId::new(partition)).tally() else { return (sum, uncounted + 1) };
+            let blobs = sum.blobs + tally.blobs;
+            let bytes = sum.bytes + tally.bytes;
+            (Tally { blobs, bytes, tombstones: sum.tombstones + tally.tombstones }, uncounted)
         })
+    }
+
+    /// The changes of all partitions since the start.
+    pub(crate) fn changes(&self) -> u64 {
+        (0..PARTITIONS).map(|partition| self.lock(PartitionId::new(partition)).changes()).sum()
     }
 }

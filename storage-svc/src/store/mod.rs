@@ -11,17 +11,21 @@ mod layout_book;
 mod ledger;
 mod name;
 mod offline;
+mod orphan;
 mod put;
 mod quarantine;
 mod remove;
+mod scrub;
 mod shared_sync;
+mod stock;
+mod sum;
 #[cfg(test)]
 mod tests;
 
 use std::{
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -38,14 +42,13 @@ pub(crate) use inventory::PAGE_ENTRIES_MAX;
 pub(crate) use layout_book::LearnError;
 pub use offline::blob_file;
 pub(crate) use put::{Claim, Staged, Stored};
+pub(crate) use remove::is_forgotten;
+pub(crate) use scrub::Checked;
 
 use dir::DataDir;
 use files::{Files, Plain};
 use layout_book::LayoutBook;
 use ledger::Ledger;
-
-/// How many threads count the blobs at the start.
-const STOCK_THREADS: u16 = 8;
 
 /// A blob store; clones are the same store. Its directory stays locked until the last clone is gone.
 #[derive(Debug, Clone)]
@@ -57,7 +60,11 @@ pub(crate) struct Inner {
     disk: Arc<disk::Disk>,
     layout: LayoutBook,
     ledger: Ledger,
+    /// Taken by who reads a partition to sum it up.
+    summing: Mutex<()>,
+    scrub: Mutex<scrub::ScrubState>,
     quarantined: AtomicU64,
+    orphans: AtomicU64,
     temporaries: AtomicU64,
 }
 
@@ -70,8 +77,8 @@ impl std::ops::Deref for Store {
 }
 
 impl Store {
-    /// Opens the data directory at `root`, or makes it; counts what is there. Keeps `reserve_bytes` of the disk free, by
-    /// default 1% of it, at most 1 GiB.
+    /// Opens the data directory at `root`, or makes it, in a time that does not grow with the blobs there: see
+    /// [`Self::count_for`]. Keeps `reserve_bytes` of the disk free, by default 1% of it, at most 1 GiB.
     pub(crate) fn open(root: &Path, reserve_bytes: Option<u64>) -> Result<Self, OpenError> {
         Self::open_on(Arc::new(Plain), root, reserve_bytes)
     }
@@ -80,33 +87,21 @@ impl Store {
     pub(crate) fn open_on(files: Arc<dyn Files>, root: &Path, reserve_bytes: Option<u64>) -> Result<Self, OpenError> {
         let dir = DataDir::open(root, files, reserve_bytes)?;
         let layout = LayoutBook::open(&dir.disk)?;
+        let orphans = dir.disk.list(Path::new(dir::ORPHANS))?.len() as u64;
         let quarantined = dir.disk.list(Path::new(dir::QUARANTINE))?.len() as u64;
         let store = Self(Arc::new(Inner {
             disk: Arc::clone(&dir.disk),
             dir,
             layout,
             ledger: Ledger::new(),
+            summing: Mutex::default(),
+            scrub: Mutex::default(),
             quarantined: AtomicU64::new(quarantined),
+            orphans: AtomicU64::new(orphans),
             temporaries: AtomicU64::new(0),
         }));
-        store.take_all_stock()?;
+        store.recall().and_then(|()| store.recall_scrub()).map_err(OpenError::Stock)?;
         Ok(store)
-    }
-
-    fn take_all_stock(&self) -> Result<(), OpenError> {
-        let stock = |thread: u16| {
-            (thread..PARTITIONS)
-                .step_by(usize::from(STOCK_THREADS))
-                .try_for_each(|partition| self.take_stock(PartitionId::new(partition)))
-        };
-        let taken: Result<Vec<()>, StoreError> = std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..STOCK_THREADS).map(|thread| scope.spawn(move || stock(thread))).collect();
-            threads
-                .into_iter()
-                .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-                .collect()
-        });
-        taken.map(drop).map_err(OpenError::Stock)
     }
 
     /// Makes what writes will need, so that they need not: the directories of all partitions.
@@ -137,9 +132,14 @@ impl Store {
         Ok(self.disk.state()?)
     }
 
+    /// Payload bytes of the blobs that are counted.
+    pub(crate) fn used_bytes(&self) -> u64 {
+        self.ledger.total().0.bytes
+    }
+
     /// The node about itself.
     pub(crate) fn info(&self) -> Result<NodeInfo, StoreError> {
-        let (space, total) = (self.disk.space()?, self.ledger.total());
+        let (space, (total, uncounted)) = (self.disk.space()?, self.ledger.total());
         Ok(NodeInfo {
             id: self.id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -149,7 +149,11 @@ impl Store {
             used_bytes: total.bytes,
             blobs: total.blobs,
             quarantined: self.quarantined.load(Ordering::Relaxed),
+            orphans: self.orphans.load(Ordering::Relaxed),
             disk: self.disk.state()?,
+            counting: uncounted > 0,
+            reconciling: false,
+            scrub: self.with_scrub(|state| state.progress),
         })
     }
 

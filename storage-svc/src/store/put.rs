@@ -198,7 +198,7 @@ impl Store {
                 let mut ledger = self.ledger.lock(partition);
                 self.refuse_deleted(&receipt.key, partition)?;
                 if self.disk.publish(&temporary.path, &path)? {
-                    ledger.blob_published(receipt.len_bytes);
+                    ledger.blob_published(&receipt.key, receipt.hash, receipt.len_bytes);
                     temporary.keep();
                     return Ok(true);
                 }

@@ -8,7 +8,7 @@ use super::{
     Store, StoreError,
     dir::{self, BLOBS, QUARANTINE},
     disk::{DiskError, FileIdentity},
-    format,
+    format, name,
 };
 
 impl Store {
@@ -20,16 +20,19 @@ impl Store {
         identity: FileIdentity,
         reason: &'static str,
     ) -> Result<(), StoreError> {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let file_name = path.file_name().unwrap_or_default().to_string_lossy();
         // The time makes it unique: a key can go bad more than once. A name has at most 200 bytes, a file name 255.
         let now = jiff::Timestamp::now().as_nanosecond();
-        let aside = Path::new(QUARANTINE).join(format!("{:04}.{now}.{name}", partition.get()));
+        let aside = Path::new(QUARANTINE).join(format!("{:04}.{now}.{file_name}", partition.get()));
         {
             let mut ledger = self.ledger.lock(partition);
             match self.disk.facts_at(path)? {
                 Some(facts) if facts.identity == identity => {
+                    // Where only the payload is damaged, the footer still tells what the sum has lost.
+                    let known = self.description_at(path)?.filter(|found| name::file_name(&found.key) == *file_name);
                     self.disk.replace(path, &aside)?;
-                    ledger.blob_gone(format::payload_bytes_of(facts.len_bytes).unwrap_or(0));
+                    let known = known.as_ref().map(|found| (&found.key, found.hash));
+                    ledger.blob_gone(known, format::payload_bytes_of(facts.len_bytes).unwrap_or(0));
                 }
                 _ => return Ok(()),
             }

@@ -1,17 +1,18 @@
 //! Removing blobs: deletes with tombstones, releases without.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use triton_api::{
-    BlobHash, BlobKey, Epoch, PartitionId,
+    BlobHash, BlobKey, Epoch, Page, PartitionId,
     layout::{LayoutRecord, PARTITIONS},
+    storage::{Tombstone as Deleted, TombstoneDigest},
 };
 
 use super::{
-    Store, StoreError,
+    PAGE_ENTRIES_MAX, Store, StoreError,
     dir::{self, BLOBS, TOMBSTONES},
     disk::DiskError,
     format,
@@ -33,11 +34,46 @@ pub(super) struct Tombstone {
     deleted_at: Timestamp,
 }
 
+/// Whether a tombstone may go. By whole hours, so that nodes forget together: one that still remembers would seem to know
+/// more than the others.
+fn is_outdated(deleted_at: Timestamp, now: Timestamp) -> bool {
+    let hour = |at: Timestamp| at.as_second().div_euclid(3600);
+    hour(now) - hour(deleted_at) > TOMBSTONE_TTL.as_hours()
+}
+
+/// How long ago something was.
+pub(super) fn age_ms(at: Timestamp, now: Timestamp) -> u64 {
+    u64::try_from(now.duration_since(at).as_millis()).unwrap_or(0)
+}
+
+/// Whether a delete of this age would be forgotten at once.
+pub(crate) fn is_forgotten(age_ms: u64) -> bool {
+    u128::from(age_ms) > TOMBSTONE_TTL.unsigned_abs().as_millis()
+}
+
 impl Store {
     /// Deletes a key for good: the tombstone is durable before the blob goes. Deleting twice is no error.
     ///
     /// `hash` is that of the deleted content where somebody else knows it.
     pub(crate) fn delete(&self, key: &BlobKey, hash: Option<BlobHash>, epoch: Option<Epoch>) -> Result<(), StoreError> {
+        self.delete_since(key, hash, epoch, Timestamp::now())
+    }
+
+    /// Takes over a delete that another node knows. The tombstone keeps the age that it has there: taken over again and
+    /// again, it would never be forgotten.
+    pub(crate) fn take_over(&self, deleted: &Deleted, epoch: Option<Epoch>) -> Result<(), StoreError> {
+        let age = SignedDuration::from_millis(i64::try_from(deleted.age_ms).unwrap_or(i64::MAX));
+        let deleted_at = Timestamp::now().saturating_sub(age).unwrap_or(Timestamp::MIN);
+        self.delete_since(&deleted.key, Some(deleted.hash), epoch, deleted_at)
+    }
+
+    fn delete_since(
+        &self,
+        key: &BlobKey,
+        hash: Option<BlobHash>,
+        epoch: Option<Epoch>,
+        deleted_at: Timestamp,
+    ) -> Result<(), StoreError> {
         drop(self.layout.admit(epoch)?);
         self.refuse_distrusted()?;
         let partition = triton_placement::partition_of(key);
@@ -49,7 +85,7 @@ impl Store {
                 Err(error) => return Err(error),
             };
             let hash = found.or(hash).unwrap_or(BlobHash::from(UNKNOWN_HASH));
-            self.bury(partition, &Tombstone { key: key.clone(), hash, deleted_at: Timestamp::now() }, epoch)?;
+            self.bury(partition, &Tombstone { key: key.clone(), hash, deleted_at }, epoch)?;
         }
         // Also where the tombstone was there: whoever made it may not have come to this point.
         self.disk.sync_dir(&dir::partition_path(TOMBSTONES, partition))?;
@@ -69,20 +105,21 @@ impl Store {
         let _admitted = self.layout.admit(epoch)?;
         let mut ledger = self.ledger.lock(partition);
         if self.disk.publish(&temporary.path, &dir::key_path(TOMBSTONES, partition, &tombstone.key))? {
-            ledger.tombstone_found();
+            ledger.tombstone_found(&tombstone.key);
             temporary.keep();
         }
         Ok(())
     }
 
     /// Unlinks a blob's file; answers its payload's length, or `None` where there was none.
-    fn unlink_blob(&self, partition: PartitionId, key: &BlobKey) -> Result<Option<u64>, DiskError> {
+    fn unlink_blob(&self, partition: PartitionId, key: &BlobKey) -> Result<Option<u64>, StoreError> {
         let path = dir::key_path(BLOBS, partition, key);
         let mut ledger = self.ledger.lock(partition);
         let Some(facts) = self.disk.facts_at(&path)? else { return Ok(None) };
+        let hash = self.description_at(&path)?.filter(|found| found.key == *key).map(|found| found.hash);
         self.disk.unlink(&path)?;
         let len_bytes = format::payload_bytes_of(facts.len_bytes).unwrap_or(0);
-        ledger.blob_gone(len_bytes);
+        ledger.blob_gone(hash.map(|hash| (key, hash)), len_bytes);
         Ok(Some(len_bytes))
     }
 
@@ -98,7 +135,7 @@ impl Store {
         if !allowed(admission.record()) {
             return Ok(None);
         }
-        Ok(self.unlink_blob(triton_placement::partition_of(key), key)?)
+        self.unlink_blob(triton_placement::partition_of(key), key)
     }
 
     /// Makes the unlinks of a release durable; answers how many blobs are left.
@@ -106,7 +143,7 @@ impl Store {
         if self.dir.partitions.has(BLOBS, partition) {
             self.disk.sync_dir(&dir::partition_path(BLOBS, partition))?;
         }
-        Ok(self.ledger.lock(partition).tally().blobs)
+        Ok(self.take_stock(partition)?.blobs)
     }
 
     /// Removes the tombstones that `outdated` picks; answers how many.
@@ -119,12 +156,13 @@ impl Store {
         let mut dropped = 0;
         for name in self.disk.list(&folder)? {
             let path = folder.join(name);
-            if self.read_tombstone(&path)?.is_some_and(|tombstone| outdated(tombstone.deleted_at)) {
-                let mut ledger = self.ledger.lock(partition);
-                if self.disk.unlink(&path)? {
-                    ledger.tombstone_gone();
-                    dropped += 1;
-                }
+            let Some(tombstone) = self.read_tombstone(&path)?.filter(|found| outdated(found.deleted_at)) else {
+                continue;
+            };
+            let mut ledger = self.ledger.lock(partition);
+            if self.disk.unlink(&path)? {
+                ledger.tombstone_gone(&tombstone.key);
+                dropped += 1;
             }
         }
         Ok(dropped)
@@ -134,12 +172,61 @@ impl Store {
     pub(crate) fn sweep_tombstones(&self, now: Timestamp) -> Result<u64, StoreError> {
         let mut dropped = 0;
         for partition in (0..PARTITIONS).map(PartitionId::new) {
-            if self.ledger.lock(partition).tally().tombstones > 0 {
-                dropped +=
-                    self.drop_tombstones(partition, |deleted_at| now.duration_since(deleted_at) > TOMBSTONE_TTL)?;
+            if self.ledger.lock(partition).tally().is_none_or(|tally| tally.tombstones > 0) {
+                dropped += self.drop_tombstones(partition, |deleted_at| is_outdated(deleted_at, now))?;
             }
         }
         Ok(dropped)
+    }
+
+    /// The tombstones of a partition behind the key `after`, sorted by key, at most [`PAGE_ENTRIES_MAX`] of them.
+    pub(crate) fn tombstones(
+        &self,
+        partition: PartitionId,
+        after: Option<&BlobKey>,
+    ) -> Result<Page<Deleted>, StoreError> {
+        super::check_partition(partition)?;
+        let folder = dir::partition_path(TOMBSTONES, partition);
+        let mut found = BTreeMap::new();
+        for name in self.disk.list(&folder)? {
+            if let Some(key) =
+                self.key_of_file(partition, TOMBSTONES, &name)?.filter(|key| after.is_none_or(|after| key > after))
+            {
+                found.insert(key, name);
+            }
+        }
+        let is_last = found.len() <= PAGE_ENTRIES_MAX;
+        let (mut items, now) = (Vec::new(), Timestamp::now());
+        for (key, name) in found.into_iter().take(PAGE_ENTRIES_MAX) {
+            items.extend(self.deleted(&folder.join(name), key, now)?);
+        }
+        let next_cursor = items.last().filter(|_| !is_last).map(|last: &Deleted| last.key.to_string());
+        Ok(Page { items, next_cursor })
+    }
+
+    /// `None` where the tombstone went meanwhile. One that cannot be parsed is as good as new.
+    pub(super) fn deleted(&self, path: &Path, key: BlobKey, now: Timestamp) -> Result<Option<Deleted>, StoreError> {
+        Ok(match self.read_tombstone(path)? {
+            Some(Tombstone { hash, deleted_at, .. }) => Some(Deleted { key, hash, age_ms: age_ms(deleted_at, now) }),
+            None if self.disk.facts_at(path)?.is_some() => Some(Deleted { key, hash: UNKNOWN_HASH.into(), age_ms: 0 }),
+            None => None,
+        })
+    }
+
+    /// Digests of the tombstones of all partitions that have some.
+    pub(crate) fn tombstone_digests(&self) -> Result<Vec<TombstoneDigest>, StoreError> {
+        let mut digests = Vec::new();
+        for partition in (0..PARTITIONS).map(PartitionId::new) {
+            let tombstones = match self.ledger.lock(partition).tally() {
+                Some(tally) => tally.tombstones,
+                None => self.disk.list(&dir::partition_path(TOMBSTONES, partition))?.len() as u64,
+            };
+            if tombstones > 0 {
+                let digest = self.graves(partition)?.digest();
+                digests.push(TombstoneDigest { partition, tombstones, digest });
+            }
+        }
+        Ok(digests)
     }
 
     /// A tombstone that cannot be parsed stays: forgetting a delete is worse than remembering it for ever.

@@ -1,9 +1,11 @@
 //! A node as a real process: killed, doubled, traced.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod away;
 mod crash;
 mod disk;
 mod memory;
+mod scrub;
 mod trace;
 
 use std::time::Duration;

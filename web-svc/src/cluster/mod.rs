@@ -2,7 +2,7 @@
 //!
 //! The layout, what is staged and how far a migration has come are records behind the journal, so that a restart goes on
 //! where the process before stopped. Pure decisions: [`staged`], [`plan`], [`migration`], `moves`, `fence`, `census`,
-//! `replacement`. Work: `migrate` runs a migration, `upkeep` repairs, `replace` replaces nodes that stay away, `announce`
+//! `replacement`, `named`. Work: `migrate` runs a migration, `upkeep` repairs, `replace` replaces nodes that stay away, `announce`
 //! tells the nodes the layout.
 //!
 //! A migration is safe at every step, because
@@ -25,6 +25,8 @@ mod migrate;
 pub mod migration;
 mod mover;
 mod moves;
+mod named;
+mod orphans;
 mod overview;
 mod pace;
 pub mod partition_set;
@@ -141,7 +143,7 @@ impl Cluster {
         join(duties).await;
     }
 
-    /// Does what only a leader may: migrates and repairs. Returns after `shutdown`; steps that nodes are at are then left
+    /// Does what only a leader may: migrates, repairs and collects orphans. Returns after `shutdown`; steps that nodes are at are then left
     /// to them, for each may be repeated.
     pub async fn lead(&self, ring: Ring, shutdown: CancellationToken) {
         let mut duties = JoinSet::new();
@@ -149,6 +151,8 @@ impl Cluster {
         duties.spawn(async move { cluster.migrate(&token).await });
         let (cluster, token) = (self.clone(), shutdown.clone());
         duties.spawn(async move { cluster.replace(&token).await });
+        let (cluster, token) = (self.clone(), shutdown.clone());
+        duties.spawn(async move { cluster.collect_orphans(&token).await });
         let (cluster, token) = (self.clone(), shutdown);
         duties.spawn(async move { cluster.upkeep(&ring, &token).await });
         join(duties).await;

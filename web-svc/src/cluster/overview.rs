@@ -109,6 +109,10 @@ fn node_of(record: &LayoutRecord, node: &LayoutNode, board: &HealthBoard) -> Nod
         blobs: info.as_ref().map_or(0, |info| info.blobs),
         partitions: count(record.current.partitions_of(node.id)),
         staged: false,
+        quarantined: info.as_ref().map_or(0, |info| info.quarantined),
+        orphans: info.as_ref().map_or(0, |info| info.orphans),
+        reconciling: info.as_ref().is_some_and(|info| info.reconciling),
+        scrub: info.map(|info| info.scrub),
     }
 }
 

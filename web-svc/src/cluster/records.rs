@@ -8,7 +8,7 @@ use triton_api::layout::LayoutRecord;
 use super::{error::ClusterError, migration::MigrationRecord, replacement::Replacements, staged::StagedLayout};
 use crate::{
     journal::{Change, Expect, Journal, RecordKey},
-    store::{Changed, Store, StoreError, Stored},
+    store::{Changed, Snapshot, Store, StoreError, Stored},
 };
 
 /// Attempts at a change that others keep overtaking.
@@ -81,6 +81,10 @@ impl Records {
 
     pub(super) async fn replacements(&self) -> Result<Option<Stored<Replacements>>, StoreError> {
         self.store.get(&RecordKey::replacements()).await
+    }
+
+    pub(super) async fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        self.store.snapshot().await
     }
 
     pub(super) async fn state(&self) -> Result<State, ClusterError> {

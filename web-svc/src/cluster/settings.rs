@@ -19,6 +19,10 @@ pub struct ClusterSettings {
     pub replace_after: Option<Duration>,
     /// The least time between two replacements or returns of one node.
     pub replace_interval_min: Duration,
+    /// The time between two looks for blobs that no metadata refers to.
+    pub orphan_interval: Duration,
+    /// How old such a blob must be to be moved aside.
+    pub orphan_age: Duration,
     /// The fastest that content is copied between nodes, over all moves; no limit where absent.
     pub pull_bytes_per_second: Option<u64>,
 }
@@ -43,6 +47,8 @@ impl Default for ClusterSettings {
             bootstrap_timeout: Duration::from_secs(30),
             replace_after: Some(Duration::from_secs(900)),
             replace_interval_min: Duration::from_secs(900),
+            orphan_interval: Duration::from_secs(6 * 60 * 60),
+            orphan_age: Duration::from_secs(24 * 60 * 60),
             pull_bytes_per_second: None,
         }
     }

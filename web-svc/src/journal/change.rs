@@ -82,6 +82,11 @@ impl RecordKey {
         Self("cluster/import".to_owned())
     }
 
+    /// When orphans were looked for last.
+    pub fn orphan_run() -> Self {
+        Self("cluster/orphans".to_owned())
+    }
+
     /// A key read back from a store.
     pub(crate) fn from_stored(text: String) -> Self {
         Self(text)

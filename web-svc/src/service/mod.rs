@@ -123,6 +123,8 @@ fn settings(config: &Config) -> ClusterSettings {
     ClusterSettings {
         replicas: config.replicas,
         reclaim_grace: Duration::from_secs(config.reclaim_grace_seconds),
+        orphan_interval: Duration::from_secs(config.orphan_interval_seconds),
+        orphan_age: Duration::from_secs(config.orphan_age_seconds),
         pull_bytes_per_second: Some(config.rebalance_bytes_per_second).filter(|rate| *rate > 0),
         ..ClusterSettings::default()
     }

@@ -21,7 +21,7 @@ use triton_placement::partition_of;
 use triton_testkit::{content, eventually, free_port};
 use web_svc::{
     cluster::{Cluster, ClusterSettings},
-    journal::SqliteJournal,
+    journal::{Journal, SqliteJournal},
     membership::Membership,
     ring::{Ring, RingLimits},
     store::{Durability, Store},
@@ -156,6 +156,21 @@ impl Web {
     pub(crate) async fn start(dir: &TempDir, settings: ClusterSettings, nodes: &[NodeUrl]) -> Self {
         let store = Store::open(&dir.path().join("catalog.db"), Durability::Full).await.unwrap();
         let journal = Arc::new(SqliteJournal::new(store.clone()));
+        Self::start_on(store, settings, nodes, journal).await
+    }
+
+    /// The same with a journal that may write elsewhere.
+    pub(crate) async fn start_through(
+        dir: &TempDir,
+        settings: ClusterSettings,
+        nodes: &[NodeUrl],
+        journal: Arc<dyn Journal>,
+    ) -> Self {
+        let store = Store::open(&dir.path().join("catalog.db"), Durability::Full).await.unwrap();
+        Self::start_on(store, settings, nodes, journal).await
+    }
+
+    async fn start_on(store: Store, settings: ClusterSettings, nodes: &[NodeUrl], journal: Arc<dyn Journal>) -> Self {
         let cluster = Cluster::start(journal, store.clone(), caller(), settings, alone(), nodes).await.unwrap();
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let ring = Ring::new(caller(), cluster.layout(), RingLimits::default(), tasks.clone(), stop.clone());

@@ -6,5 +6,7 @@ mod farm;
 mod http;
 mod migration;
 mod nodes;
+mod orphans;
 mod replacement;
 mod reversal;
+mod upkeep;

@@ -12,8 +12,8 @@ use crate::{
     BlobHash, BlobKey, Epoch, NodeUrl, Page, PartitionId,
     layout::LayoutRecord,
     storage::{
-        BlobReceipt, EPOCH_HEADER, HASH_HEADER, InventoryEntry, NodeInfo, PartitionDigest, PullReport, PullRequest,
-        ReleaseReport, ReleaseRequest, route,
+        BlobReceipt, EPOCH_HEADER, HASH_HEADER, InventoryEntry, NodeInfo, Orphan, OrphanReport, OrphanRequest,
+        PartitionDigest, PullReport, PullRequest, ReleaseReport, ReleaseRequest, Tombstone, TombstoneDigest, route,
     },
 };
 
@@ -140,7 +140,56 @@ impl NodeClient {
         partition: PartitionId,
         cursor: Option<&str>,
     ) -> Result<Page<InventoryEntry>, ClientError> {
-        let url = self.url.join(&route::PARTITION.replace("{partition}", &partition.to_string()));
+        self.page(route::PARTITION, partition, cursor).await
+    }
+
+    /// Digests of the tombstones of all partitions that have some there.
+    pub async fn tombstone_digests(&self) -> Result<Vec<TombstoneDigest>, ClientError> {
+        let url = self.url.join(route::TOMBSTONES);
+        let request = self.caller.request(Method::GET, &url).timeout(CALL_TIMEOUT);
+        let page: Page<TombstoneDigest> = self.caller.json(&url, request).await?;
+        Ok(page.items)
+    }
+
+    /// One page of a partition's tombstones, sorted by key.
+    pub async fn tombstones(
+        &self,
+        partition: PartitionId,
+        cursor: Option<&str>,
+    ) -> Result<Page<Tombstone>, ClientError> {
+        self.page(route::PARTITION_TOMBSTONES, partition, cursor).await
+    }
+
+    async fn page<T: serde::de::DeserializeOwned>(
+        &self,
+        route: &str,
+        partition: PartitionId,
+        cursor: Option<&str>,
+    ) -> Result<Page<T>, ClientError> {
+        self.page_of(&route.replace("{partition}", &partition.to_string()), cursor).await
+    }
+
+    /// One page of the blobs that were moved aside.
+    pub async fn orphans(&self, cursor: Option<&str>) -> Result<Page<Orphan>, ClientError> {
+        self.page_of(route::ORPHANS, cursor).await
+    }
+
+    /// Lets the node move blobs aside.
+    pub async fn collect_orphans(&self, orphans: &OrphanRequest) -> Result<OrphanReport, ClientError> {
+        self.post(route::ORPHANS_COLLECT, orphans).await
+    }
+
+    /// Lets the node bring back what it moved aside.
+    pub async fn restore_orphans(&self, orphans: &OrphanRequest) -> Result<OrphanReport, ClientError> {
+        self.post(route::ORPHANS_RESTORE, orphans).await
+    }
+
+    async fn page_of<T: serde::de::DeserializeOwned>(
+        &self,
+        path: &str,
+        cursor: Option<&str>,
+    ) -> Result<Page<T>, ClientError> {
+        let url = self.url.join(path);
         // The query is part of what is signed, so it must be part of the URL before signing.
         let url = match cursor {
             Some(cursor) => format!(
@@ -173,7 +222,15 @@ impl NodeClient {
         partition: PartitionId,
         body: &(impl Serialize + Sync),
     ) -> Result<T, ClientError> {
-        let url = self.url.join(&route.replace("{partition}", &partition.to_string()));
+        self.post(&route.replace("{partition}", &partition.to_string()), body).await
+    }
+
+    async fn post<T: serde::de::DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &(impl Serialize + Sync),
+    ) -> Result<T, ClientError> {
+        let url = self.url.join(path);
         let request = self.caller.request(Method::POST, &url).timeout(STEP_TIMEOUT).json(body);
         self.caller.json(&url, request).await
     }

@@ -21,7 +21,9 @@ fn scripted() -> (TempDir, Arc<Scripted>, Store) {
 }
 
 fn open_on(files: &Arc<Scripted>, dir: &Path) -> Store {
-    Store::open_on(Arc::<Scripted>::clone(files), dir, Some(0)).unwrap()
+    let store = Store::open_on(Arc::<Scripted>::clone(files), dir, Some(0)).unwrap();
+    assert!(store.count_for(std::time::Duration::MAX).unwrap());
+    store
 }
 
 fn assert_nothing_is_left_of_it(dir: &TempDir, store: &Store, text: &str) {

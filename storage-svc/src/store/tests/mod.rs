@@ -7,7 +7,9 @@ mod fences;
 mod inventory;
 mod model;
 mod open;
+mod orphan;
 mod scripted;
+mod stock;
 
 use std::path::{Path, PathBuf};
 
@@ -30,7 +32,9 @@ pub(super) fn temporary() -> (TempDir, Store) {
 
 /// Tests must not fail because the machine's disk is nearly full.
 pub(super) fn open(dir: &Path) -> Store {
-    Store::open(dir, Some(0)).unwrap()
+    let store = Store::open(dir, Some(0)).unwrap();
+    assert!(store.count_for(std::time::Duration::MAX).unwrap());
+    store
 }
 
 pub(super) fn put_claimed(store: &Store, text: &str, content: &[u8], claim: Claim) -> Result<Stored, StoreError> {

@@ -1,5 +1,7 @@
 //! What must hold of a store that is opened after a crash.
 
+use std::time::Duration;
+
 use triton_api::{BlobHash, BlobKey, layout::PARTITIONS};
 
 use super::{Fate, Promises, states::Image, workloads::content_of};
@@ -13,6 +15,7 @@ pub(super) fn check(image: &Image, promises: &Promises) -> Result<(), String> {
     if !names_in(&root.path().join("tmp")).is_empty() {
         return Err("temporary files are left".to_owned());
     }
+    store.count_for(Duration::from_secs(60)).map_err(|error| error.to_string())?;
     check_layout(&store, promises)?;
     let mut present = 0;
     for (key, fate) in &promises.keys {
@@ -66,7 +69,7 @@ fn check_layout(store: &Store, promises: &Promises) -> Result<(), String> {
 /// A listing is what other nodes and the repair go by.
 fn check_inventory(store: &Store, promises: &Promises) -> Result<(), String> {
     for partition in (0..PARTITIONS).map(triton_api::PartitionId::new) {
-        if store.ledger.lock(partition).tally() == crate::store::ledger::Tally::default() {
+        if store.ledger.lock(partition).tally() == Some(crate::store::ledger::Tally::default()) {
             continue;
         }
         let page = store.inventory(partition, None, PAGE_ENTRIES_MAX).map_err(|error| error.to_string())?;

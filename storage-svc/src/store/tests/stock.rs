@@ -1,0 +1,124 @@
+//! What a store remembers of its counts from one process to the next.
+
+use std::{fs, time::Duration};
+
+use super::*;
+use crate::store::ledger::Tally;
+
+/// Longer than the time in which a directory's change is too fresh to be written down.
+const STEADY: Duration = Duration::from_millis(150);
+
+fn reopen(dir: &Path) -> Store {
+    Store::open(dir, Some(0)).unwrap()
+}
+
+fn tally(store: &Store, text: &str) -> Option<Tally> {
+    store.ledger.lock(partition(text)).tally()
+}
+
+/// As a later stop would do it.
+fn remember(store: &Store) {
+    std::thread::sleep(STEADY);
+    store.remember(None).unwrap();
+}
+
+fn digests(store: &Store) -> Vec<triton_api::storage::PartitionDigest> {
+    store.digests().unwrap()
+}
+
+#[test]
+fn counts_and_sums_outlive_a_stop_without_another_look_at_the_blobs() {
+    let (dir, store) = temporary();
+    (0..50).for_each(|number| drop(put(&store, &format!("k/{number}"), &sample()).unwrap()));
+    store.delete(&key("k/7"), None, None).unwrap();
+    let (before, sums) = (store.info().unwrap(), digests(&store));
+    remember(&store);
+    drop(store);
+    let store = reopen(dir.path());
+    let after = store.info().unwrap();
+    assert_eq!((after.blobs, after.used_bytes, after.counting), (before.blobs, before.used_bytes, false));
+    let known = store.ledger.lock(partition("k/1")).sum();
+    assert!(known.is_some());
+    assert_eq!(digests(&store), sums);
+}
+
+#[test]
+fn after_a_crash_only_what_changed_since_is_counted_again() {
+    let (dir, store) = temporary();
+    put(&store, "still", &sample()).unwrap();
+    put(&store, "grows", &sample()).unwrap();
+    put(&store, "loses", &sample()).unwrap();
+    remember(&store);
+    put(&store, "grows", &sample()).unwrap();
+    let more = (0..9999).map(|n| format!("more/{n}")).find(|text| partition(text) == partition("grows")).unwrap();
+    put(&store, &more, &sample()).unwrap();
+    store.delete(&key("loses"), None, None).unwrap();
+    let (info, sums) = (store.info().unwrap(), digests(&store));
+    // Nothing is written at the end: that is what a crash is.
+    drop(store);
+    let store = reopen(dir.path());
+    assert!(store.info().unwrap().counting);
+    assert_eq!(tally(&store, "still").map(|tally| tally.blobs), Some(1));
+    assert_eq!((tally(&store, "grows"), tally(&store, "loses")), (None, None));
+    assert!(store.count_for(Duration::MAX).unwrap());
+    let after = store.info().unwrap();
+    assert_eq!((after.blobs, after.used_bytes, after.counting), (info.blobs, info.used_bytes, false));
+    assert_eq!(digests(&store), sums);
+}
+
+#[test]
+fn a_partition_that_changed_a_moment_ago_is_not_written_down() {
+    let (dir, store) = temporary();
+    std::thread::sleep(STEADY);
+    put(&store, "fresh", &sample()).unwrap();
+    store.remember(None).unwrap();
+    drop(store);
+    assert_eq!(tally(&reopen(dir.path()), "fresh"), None);
+}
+
+#[test]
+fn a_damaged_ledger_costs_a_count_and_nothing_else() {
+    let (dir, store) = temporary();
+    put(&store, "a", &sample()).unwrap();
+    remember(&store);
+    drop(store);
+    fs::write(dir.path().join("ledger.json"), "{\"v\": 1, \"part").unwrap();
+    let store = open(dir.path());
+    assert_eq!(store.info().unwrap().blobs, 1);
+}
+
+#[test]
+fn changes_made_while_a_store_is_being_counted_are_counted_once() {
+    let (dir, store) = temporary();
+    let contents: Vec<String> = (0..40).map(|number| format!("k/{number}")).collect();
+    contents.iter().for_each(|text| drop(put(&store, text, &sample()).unwrap()));
+    drop(store);
+    let store = reopen(dir.path());
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for text in &contents {
+                store.delete(&key(text), None, None).unwrap();
+                put(&store, &format!("{text}/new"), b"x").unwrap();
+            }
+        });
+        assert!(store.count_for(Duration::MAX).unwrap());
+    });
+    let info = store.info().unwrap();
+    assert_eq!((info.blobs, info.used_bytes), (40, 40));
+    let sums = digests(&store);
+    drop(store);
+    assert_eq!(digests(&open(dir.path())), sums, "sums kept up to date are those that are read");
+}
+
+#[test]
+fn a_delete_that_was_cut_off_is_finished_before_anything_is_served() {
+    let (dir, store) = temporary();
+    put(&store, "a", &sample()).unwrap();
+    let kept = fs::read(blob_file(dir.path(), "a")).unwrap();
+    store.delete(&key("a"), None, None).unwrap();
+    drop(store);
+    fs::write(blob_file(dir.path(), "a"), kept).unwrap();
+    let store = reopen(dir.path());
+    assert!(matches!(get(&store, "a"), Err(StoreError::NotFound(_))));
+    assert!(!blob_file(dir.path(), "a").exists());
+}
