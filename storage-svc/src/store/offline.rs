@@ -10,8 +10,7 @@ use super::{
     format::{BlockSums, Description, Footer},
 };
 
-/// Where a blob lies, relative to the data directory, and its file's content. The partition's folder must exist: a node that
-/// has been started once has made it.
+/// Where a blob lies, relative to the data directory, and its file's content. The partition's folder may have to be made.
 pub fn blob_file(key: &BlobKey, payload: &[u8]) -> (PathBuf, Vec<u8>) {
     let mut sums = BlockSums::default();
     sums.update(payload);
@@ -32,7 +31,9 @@ mod tests {
         drop(Store::open(dir.path(), Some(0)).unwrap());
         let key: BlobKey = "a/b".parse().unwrap();
         let (path, file) = blob_file(&key, b"content");
-        std::fs::write(dir.path().join(path), file).unwrap();
+        let path = dir.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, file).unwrap();
         let store = Store::open(dir.path(), Some(0)).unwrap();
         assert_eq!(store.info().unwrap().blobs, 1);
         let blob = store.open_blob(&key).unwrap();
