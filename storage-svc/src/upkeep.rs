@@ -38,7 +38,21 @@ impl Duties {
         let bytes_per_second = self.scrub_bytes_per_second;
         let scrubber = Scrubber { store: store.clone(), foreground, bytes_per_second, stop: stop.clone() };
         let reconcile = reconcile::run(self.node, stop.clone());
-        tokio::join!(count(&store, &stop), tend(&store, cache.as_deref(), &stop), scrubber.run(), reconcile);
+        tokio::join!(
+            prepare(&store),
+            count(&store, &stop),
+            tend(&store, cache.as_deref(), &stop),
+            scrubber.run(),
+            reconcile
+        );
+    }
+}
+
+/// Makes the directories of all partitions, so that the first blobs of a new node do not pay for one each.
+async fn prepare(store: &Store) {
+    let store = store.clone();
+    if let Err(error) = blocking::run(move || store.prepare()).await {
+        tracing::warn!(%error, "the directories of the partitions are made one by one, when they are needed");
     }
 }
 

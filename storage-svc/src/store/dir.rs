@@ -84,7 +84,8 @@ impl DataDir {
     }
 }
 
-/// Which directories of partitions are there, durably. They are made when they are first needed.
+/// Which directories of partitions are there, durably. A running node makes all of them with one sync
+/// ([`Self::make_all`]); what is needed before that is made on its own, at the price of a sync of its own.
 #[derive(Debug)]
 pub(crate) struct PartitionDirs {
     blobs: Vec<AtomicBool>,
@@ -114,6 +115,24 @@ impl PartitionDirs {
     /// Whether the partition has a directory in `folder`, durably.
     pub(crate) fn has(&self, folder: &str, partition: PartitionId) -> bool {
         self.flag(folder, partition).is_some_and(|there| there.load(Ordering::Acquire))
+    }
+
+    /// Makes the directories of all partitions.
+    pub(crate) fn make_all(&self, disk: &Disk) -> Result<(), DiskError> {
+        for folder in [BLOBS, TOMBSTONES] {
+            let all = (0..PARTITIONS).map(PartitionId::new);
+            let lacking: Vec<PartitionId> = all.filter(|partition| !self.has(folder, *partition)).collect();
+            for partition in &lacking {
+                disk.make_dir(&partition_path(folder, *partition))?;
+            }
+            if !lacking.is_empty() {
+                disk.sync_dir(Path::new(folder))?;
+            }
+            for there in lacking.iter().filter_map(|partition| self.flag(folder, *partition)) {
+                there.store(true, Ordering::Release);
+            }
+        }
+        Ok(())
     }
 
     /// Makes the partition's directory in `folder` where there is none; its name is durable when this returns.

@@ -104,6 +104,14 @@ impl Store {
         Ok(store)
     }
 
+    /// Makes what writes will need, so that they need not: the directories of all partitions.
+    pub(crate) fn prepare(&self) -> Result<(), StoreError> {
+        if self.disk.is_read_only() {
+            return Ok(());
+        }
+        Ok(self.dir.partitions.make_all(&self.disk)?)
+    }
+
     /// The node's identity.
     pub(crate) fn id(&self) -> NodeId {
         self.dir.id

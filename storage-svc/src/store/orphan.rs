@@ -36,9 +36,7 @@ impl Store {
     /// Moves a blob aside, unless it is younger than `age_ms_min`; answers whether it did.
     pub(crate) fn set_aside(&self, key: &BlobKey, age_ms_min: u64, epoch: Epoch) -> Result<bool, StoreError> {
         let _admitted = self.layout.admit(Some(epoch))?;
-        if self.disk.is_read_only() {
-            return Err(StoreError::ReadOnly);
-        }
+        self.refuse_distrusted()?;
         let partition = triton_placement::partition_of(key);
         let (path, now) = (dir::key_path(BLOBS, partition, key), Timestamp::now());
         let aside = format!("{:04}.{}.{}", partition.get(), now.as_second(), name::file_name(key));
@@ -66,6 +64,7 @@ impl Store {
             return Ok(false);
         };
         let aside = Path::new(ORPHANS).join(name);
+        self.dir.partitions.make(&self.disk, BLOBS, partition)?;
         {
             let mut ledger = self.ledger.lock(partition);
             let Some(found) = self.description_at(&aside)?.filter(|found| found.key == *key) else { return Ok(false) };

@@ -2,8 +2,8 @@
 //!
 //! A writer whose name is in a directory waits for a sync that *began* after that. While one sync runs, all who come
 //! wait for the next one together, so that a directory has one sync at work however many write to it. Syncs of different
-//! directories run side by side on purpose: a journaling file system commits them together then, and waiting to put them
-//! in one row was measured to be three to ten times slower (bench/RESULTS.md has the figures).
+//! directories run side by side on purpose: a journaling file system commits them together then, and to wait so as to put
+//! them in one row was measured to be several times slower (docs/disk-faults.md has the figures).
 //!
 //! That syncs of a directory never overlap matters for more than speed. The kernel reports a failed write-back once, to
 //! one caller; a second sync at the same time could be told that all is well. So a failure is the answer for all who

@@ -14,7 +14,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, future::join_all};
 use triton_api::{BlobHash, BlobKey, Epoch, ProblemType, client::NodeClient, storage::DiskState};
 use triton_testkit::{StorageNode, content};
 
-use super::trace::traced;
+use super::trace::{stop_prepared, traced};
 
 const MIB: usize = 1024 * 1024;
 
@@ -184,7 +184,7 @@ async fn whichever_sync_fails_no_promise_is_broken() {
         let healthy = StorageNode::start(Some(&dir)).await;
         put(&healthy.client(), 1, 5000).await.unwrap();
         put(&healthy.client(), 2, 5000).await.unwrap();
-        drop(healthy);
+        stop_prepared(healthy, &dir).await;
         let (trace, inject) = (format!("trace={calls}"), format!("inject={calls}:error=EIO:when={when}"));
         let options = ["-o", "/dev/null", "-e", &trace, "-e", &inject];
         let failing = StorageNode::start_with(Some(&dir), |program| traced(program, &options)).await;

@@ -1,9 +1,9 @@
 //! What the kernel is asked, in which order, and what happens when it fails.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use triton_api::{BlobHash, BlobKey, Epoch, ProblemType, client::NodeClient, storage::DiskState};
-use triton_testkit::{Program, StorageNode, content};
+use triton_testkit::{Program, StorageNode, content, eventually};
 
 use super::DEADLINE;
 
@@ -14,6 +14,13 @@ pub(super) fn traced(program: Program, options: &[&str]) -> Program {
         "strace is not installed: apt-get install strace"
     );
     program.under("strace", ["-D", "-f", "-y"].into_iter().chain(options.iter().copied()))
+}
+
+/// Stops a node in good order, after it has made all that later writes need: the next one syncs nothing but what it is asked.
+pub(super) async fn stop_prepared(mut node: StorageNode, dir: &Path) {
+    let made = |folder: &str| fs::read_dir(dir.join(folder)).map_or(0, Iterator::count);
+    eventually(DEADLINE, || async { made("blobs") + made("tombstones") == 2048 }).await;
+    assert!(node.process.terminate(DEADLINE).success());
 }
 
 pub(super) async fn put(client: &NodeClient, text: &str) -> Result<(), Option<ProblemType>> {
@@ -61,7 +68,7 @@ async fn failed_fsync_fails_the_write_and_turns_the_node_read_only_until_a_resta
         let dir = home.path().join("data");
         let healthy = StorageNode::start(Some(&dir)).await;
         put(&healthy.client(), "before").await.unwrap();
-        drop(healthy);
+        stop_prepared(healthy, &dir).await;
 
         let (trace, inject) = (format!("trace={call}"), format!("inject={call}:error=EIO"));
         let options = ["-o", "/dev/null", "-e", &trace, "-e", &inject];

@@ -88,6 +88,7 @@ impl Cluster {
             for degraded in left {
                 ring.return_degraded(degraded);
             }
+            ring.finish_repair().await;
             unequal = swept.unequal;
         }
     }

@@ -121,9 +121,8 @@ impl Erasure {
                 () = sleep_until(until) => return Err(Setback::Final(self.failure("no majority in time"))),
             }
         }
-        if self.pending.is_empty() {
-            self.report();
-        } else {
+        self.report().await;
+        if !self.pending.is_empty() {
             let tasks = self.ring.shared.tasks.clone();
             tasks.spawn(self.finish());
         }
@@ -173,11 +172,11 @@ impl Erasure {
             peer.failed("a delete was not answered in time", limit);
             self.missing.insert(node);
         }
-        self.report();
+        self.report().await;
     }
 
-    fn report(&self) {
-        self.ring.shared.degraded.mark(DegradedPartition::missing(self.partition, self.missing.clone()));
+    fn report(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.ring.report(DegradedPartition::missing(self.partition, self.missing.clone()))
     }
 
     fn failure(&self, what: &str) -> RingError {

@@ -1,6 +1,6 @@
 //! The ring's limits, in one place.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 /// When a node's circuit opens and how it is probed then.
 #[derive(Debug, Clone, Copy)]
@@ -69,6 +69,9 @@ pub struct RingLimits {
     pub breaker: BreakerLimits,
     /// The zone of this process: nodes there are preferred.
     pub zone: Option<String>,
+    /// The file that remembers which partitions lack a copy; without one a crash forgets them. Bounded by the number of
+    /// partitions times the number of nodes.
+    pub degraded_file: Option<PathBuf>,
 }
 
 impl Default for RingLimits {
@@ -94,6 +97,7 @@ impl Default for RingLimits {
             lost_races_max: 64,
             breaker: BreakerLimits::default(),
             zone: None,
+            degraded_file: None,
         }
     }
 }

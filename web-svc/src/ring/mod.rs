@@ -3,8 +3,9 @@
 //! Blobs are immutable, so any copy with the right hash is correct and reads need no quorum. What this module decides:
 //!
 //! - **Write.** All holders at once; acknowledged at `floor(R / 2) + 1` durable copies, at least one of them on a holder,
-//!   so that "every holder says 404" does mean absent. The rest goes on in a tracked task under a deadline; what fails
-//!   there, or lies on a stand-in, makes the partition *degraded*: see [`Ring::take_degraded`].
+//!   so that "every holder says 404" does mean absent. What failed by then, or lies on a stand-in, makes the partition
+//!   *degraded*, durably before the acknowledgement; see [`Ring::take_degraded`]. The rest goes on in a tracked task under
+//!   a deadline, with the same end.
 //! - **Read.** Replicas ordered by circuit, epoch, zone and recent latency; failover, hedging, resume in mid-stream.
 //! - **Delete.** A tombstone on the holders of both epochs; tombstones that did not land are spread by repair.
 //!
@@ -13,6 +14,7 @@
 mod breaker;
 mod budget;
 mod degraded;
+mod degraded_file;
 mod delete;
 mod error;
 mod latency;
@@ -118,7 +120,7 @@ impl Ring {
             layout,
             write_bytes: Arc::new(Semaphore::new(limits.write_bytes_in_flight_max)),
             measured: Arc::new(Semaphore::new(limits.lost_races_max)),
-            degraded: DegradedSet::default(),
+            degraded: DegradedSet::open(limits.degraded_file.clone()),
             budget: std::sync::Mutex::new(HedgeBudget::new(limits.hedge_percent, limits.hedge_burst)),
             usual: std::sync::Mutex::new(Latency::default()),
             degraded_taker: Mutex::new(()),
@@ -153,7 +155,8 @@ impl Ring {
 
     /// Takes the partitions that lack a copy, or have one on a stand-in; the repair loop answers for them from then on.
     ///
-    /// The set lives in memory: after a crash, comparing the nodes' digests finds the same partitions.
+    /// They are remembered until [`Self::finish_repair`], in [`RingLimits::degraded_file`] also over a crash. What was on its
+    /// way just then is found by comparing the nodes' digests.
     pub fn take_degraded(&self) -> Vec<DegradedPartition> {
         self.shared.degraded.take()
     }
@@ -163,6 +166,12 @@ impl Ring {
         self.shared.degraded.mark(partition);
     }
 
+    /// Says that what [`Self::take_degraded`] gave is repaired, but for what was handed back.
+    pub async fn finish_repair(&self) {
+        self.shared.degraded.done();
+        self.shared.degraded.keep().await;
+    }
+
     /// Waits until there is a degraded partition.
     ///
     /// # Cancel safety
@@ -170,6 +179,15 @@ impl Ring {
     pub async fn wait_degraded(&self) {
         let _turn = self.shared.degraded_taker.lock().await;
         self.shared.degraded.wait().await;
+    }
+
+    /// Queues a partition for repair; it is in the file when this returns.
+    fn report(&self, degraded: DegradedPartition) -> impl Future<Output = ()> + Send + use<> {
+        let shared = Arc::clone(&self.shared);
+        async move {
+            shared.degraded.mark(degraded);
+            shared.degraded.keep().await;
+        }
     }
 
     fn view(&self) -> Arc<View> {

@@ -218,9 +218,9 @@ impl Fanout {
         }
         let Blob { key, hash, content, .. } = &*self.blob;
         let receipt = BlobReceipt { key: key.clone(), hash: *hash, len_bytes: content.len() as u64 };
-        if self.pending.is_empty() {
-            self.report();
-        } else {
+        // What is known to be missing is queued for repair, durably, before anybody relies on the write.
+        self.report().await;
+        if !self.pending.is_empty() {
             let tasks = self.ring.shared.tasks.clone();
             tasks.spawn(self.finish());
         }
@@ -325,13 +325,13 @@ impl Fanout {
                 self.missing.insert(node);
             }
         }
-        self.report();
+        self.report().await;
     }
 
     /// Tells repair what is not where it should be.
-    fn report(&self) {
+    fn report(&self) -> impl Future<Output = ()> + Send + use<> {
         let (partition, missing, stand_ins) = (self.partition, self.missing.clone(), self.stand_ins.clone());
-        self.ring.shared.degraded.mark(DegradedPartition { partition, missing, stand_ins });
+        self.ring.report(DegradedPartition { partition, missing, stand_ins })
     }
 
     fn failure(&self, what: &str) -> RingError {

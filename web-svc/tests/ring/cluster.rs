@@ -58,6 +58,13 @@ impl Cluster {
         cluster
     }
 
+    /// A ring client of another process, which remembers what lacks a copy in `degraded_file`.
+    pub fn another_ring(&self, degraded_file: &std::path::Path) -> Ring {
+        let limits = RingLimits { degraded_file: Some(degraded_file.to_owned()), ..limits() };
+        let caller = Caller::untraced(None).unwrap();
+        Ring::new(caller, self.layout.subscribe(), limits, TaskTracker::new(), CancellationToken::new())
+    }
+
     pub fn record(&self) -> LayoutRecord {
         (**self.layout.borrow()).clone()
     }

@@ -33,6 +33,12 @@ fn making_that_was_cut_off_is_finished() {
     assert!(names_in(&dir.path().join("tmp")).is_empty());
     put(&store, "a", b"x").unwrap();
     assert_eq!(names_in(&dir.path().join("blobs")).len(), 1, "directories of partitions are made when they are needed");
+    store.prepare().unwrap();
+    assert_eq!(
+        (names_in(&dir.path().join("blobs")).len(), names_in(&dir.path().join("tombstones")).len()),
+        (1024, 1024)
+    );
+    assert_eq!(get(&store, "a").unwrap().as_ref(), b"x");
 }
 
 #[test]

@@ -19,12 +19,12 @@ pub(super) fn check(image: &Image, promises: &Promises) -> Result<(), String> {
     if !names_in(&root.path().join("tmp")).is_empty() {
         return Err("temporary files are left".to_owned());
     }
+    store.count_for(Duration::from_secs(60)).map_err(|error| error.to_string())?;
     check_layout(&store, promises)?;
     let mut present = 0;
     for (key, fate) in &promises.keys {
         present += u64::from(check_key(&store, key, *fate)?);
     }
-    store.count_for(Duration::MAX).map_err(|error| error.to_string())?;
     let info = store.info().map_err(|error| error.to_string())?;
     if info.blobs != present {
         return Err(format!("the store counts {} blobs where {present} can be read", info.blobs));
