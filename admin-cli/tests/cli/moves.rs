@@ -27,6 +27,10 @@ fn node(staged: bool) -> Node {
         blobs: 0,
         partitions: if staged { 0 } else { 614 },
         staged,
+        quarantined: 0,
+        orphans: 0,
+        reconciling: false,
+        scrub: None,
     }
 }
 
@@ -46,10 +50,6 @@ fn state(phase: RebalancePhase, epoch: u64) -> Rebalance {
         eta_seconds: Some(10),
         errors: Vec::new(),
         staged: Vec::new(),
-        quarantined: 0,
-        orphans: 0,
-        reconciling: false,
-        scrub: None,
         reason: None,
     }
 }
