@@ -64,7 +64,7 @@ pub(super) async fn restore_orphans(
     State(node): State<Node>,
     Json(request): Json<OrphanRequest>,
 ) -> Result<Json<OrphanReport>, ApiError> {
-    each(node.store, request, |store, key| store.bring_back(key)).await
+    each(node.store, request, Store::bring_back).await
 }
 
 async fn each(

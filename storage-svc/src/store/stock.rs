@@ -68,13 +68,13 @@ type Step<'a> = &'a (dyn Fn(PartitionId) -> Result<(), StoreError> + Sync);
 impl Store {
     /// Finishes deletes that a crash cut off and takes over the counts that still hold.
     pub(super) fn recall(&self) -> Result<(), StoreError> {
-        self.on_all(&|partition| self.finish_deletes(partition))?;
+        Self::on_all(&|partition| self.finish_deletes(partition))?;
         let Some(content) = self.disk.read_small(Path::new(LEDGER))? else { return Ok(()) };
         // A ledger that cannot be read costs a count, and nothing else.
         let Ok(file) = serde_json::from_slice::<LedgerFile>(&content) else { return Ok(()) };
         for line in file.partitions.iter().filter(|line| file.v == VERSION && line.partition.get() < PARTITIONS) {
-            let changed = self.stamps(line.partition)?;
-            if changed == (line.blobs_changed, line.tombstones_changed) {
+            let stamps = self.stamps(line.partition)?;
+            if stamps == (line.blobs_changed, line.tombstones_changed) {
                 let mut ledger = self.ledger.lock(line.partition);
                 let changes = ledger.changes();
                 let Line { blobs, bytes, tombstones, .. } = *line;
@@ -89,11 +89,13 @@ impl Store {
     /// Counts the partitions that are not counted yet, for about `budget` at most; false where some are left.
     pub(crate) fn count_for(&self, budget: Duration) -> Result<bool, StoreError> {
         let began = Instant::now();
-        self.on_all(&|partition| if began.elapsed() < budget { self.take_stock(partition).map(drop) } else { Ok(()) })?;
+        Self::on_all(&|partition| {
+            if began.elapsed() < budget { self.take_stock(partition).map(drop) } else { Ok(()) }
+        })?;
         Ok(self.ledger.total().1 == 0)
     }
 
-    fn on_all(&self, step: Step<'_>) -> Result<(), StoreError> {
+    fn on_all(step: Step<'_>) -> Result<(), StoreError> {
         let every = |thread: u16| {
             let mut partitions = (thread..PARTITIONS).step_by(usize::from(THREADS));
             partitions.try_for_each(|partition| step(PartitionId::new(partition)))

@@ -1,6 +1,6 @@
 //! A digest of a set that is kept up to date entry by entry. Pure.
 //!
-//! The BLAKE3 hashes of all entries are added, as four numbers modulo 2^64 each (AdHash: Bellare and Micciancio, "A New
+//! The BLAKE3 hashes of all entries are added, as four numbers modulo 2^64 each (`AdHash`: Bellare and Micciancio, "A New
 //! Paradigm for Collision-free Hashing", 1997). The order does not matter, and what is added can be taken away again, so
 //! that a change of one blob costs one hash and not the reading of its whole partition. It tells copies of an honest
 //! cluster apart; it does not withstand somebody who chooses thousands of contents to make two sets look equal.

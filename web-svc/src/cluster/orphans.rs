@@ -154,7 +154,9 @@ impl Cluster {
         let mut holdings = Holdings::default();
         for (id, client) in &nodes {
             let aside = set_aside(client).await.map_err(|error| OrphanError::Silent(*id, error))?;
-            aside.into_iter().for_each(|key| holdings.aside.entry(key).or_default().push(*id));
+            for key in aside {
+                holdings.aside.entry(key).or_default().push(*id);
+            }
         }
         let mut held: Vec<(NodeId, &NodeClient, BTreeSet<PartitionId>)> = Vec::new();
         for (id, client) in &nodes {
@@ -210,7 +212,9 @@ impl Cluster {
     ) -> Result<usize, OrphanError> {
         let mut by_node: BTreeMap<NodeId, Vec<BlobKey>> = BTreeMap::new();
         for (key, nodes) in copies {
-            nodes.iter().for_each(|node| by_node.entry(*node).or_default().push(key.clone()));
+            for node in nodes {
+                by_node.entry(*node).or_default().push(key.clone());
+            }
         }
         let mut most = 0;
         for (id, keys) in by_node {

@@ -29,7 +29,9 @@ fn digests(store: &Store) -> Vec<triton_api::storage::PartitionDigest> {
 #[test]
 fn counts_and_sums_outlive_a_stop_without_another_look_at_the_blobs() {
     let (dir, store) = temporary();
-    (0..50).for_each(|number| drop(put(&store, &format!("k/{number}"), &sample()).unwrap()));
+    for number in 0..50 {
+        put(&store, &format!("k/{number}"), &sample()).unwrap();
+    }
     store.delete(&key("k/7"), None, None).unwrap();
     let (before, sums) = (store.info().unwrap(), digests(&store));
     remember(&store);
@@ -91,7 +93,9 @@ fn a_damaged_ledger_costs_a_count_and_nothing_else() {
 fn changes_made_while_a_store_is_being_counted_are_counted_once() {
     let (dir, store) = temporary();
     let contents: Vec<String> = (0..40).map(|number| format!("k/{number}")).collect();
-    contents.iter().for_each(|text| drop(put(&store, text, &sample()).unwrap()));
+    for text in &contents {
+        put(&store, text, &sample()).unwrap();
+    }
     drop(store);
     let store = reopen(dir.path());
     std::thread::scope(|scope| {
