@@ -2,14 +2,13 @@
 
 use std::{path::Path, time::Duration};
 
-use triton_chaos::blobs::{Plan, run};
+use triton_chaos::blobs::{Plan, ReadLimits, run};
 
 /// A seed for each mix of troubles; `TRITON_FAULT_SEED` and `TRITON_FAULT_SCENARIO` try others.
 const SEEDS: [(u64, &str); 4] = [(1, "c"), (2, "cpr"), (3, "f"), (4, "cdpr")];
 const PLAY: Duration = Duration::from_secs(6);
 /// The machine of a developer may be busy; the long run measures.
-const READ_P99_MAX: Duration = Duration::from_secs(1);
-const READ_MAX: Duration = Duration::from_secs(5);
+const READS: ReadLimits = ReadLimits { p99_max: Duration::from_secs(1), max: Duration::from_secs(5) };
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_promise_of_the_ring_is_kept_whatever_fails() {
@@ -24,8 +23,7 @@ async fn every_promise_of_the_ring_is_kept_whatever_fails() {
         let plan = Plan {
             scenario: scenario.parse().unwrap(),
             duration: PLAY,
-            read_p99_max: READ_P99_MAX,
-            read_max: READ_MAX,
+            reads: READS,
             logs: Some(Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("fault-seed-{seed}"))),
             ..Plan::of_seed(seed)
         };

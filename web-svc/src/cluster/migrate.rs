@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use tokio::{task::JoinSet, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use triton_api::{PartitionId, layout::LayoutRecord};
@@ -266,10 +266,8 @@ impl Work {
 
     /// After the grace time, empties every node of what it no longer holds, then ends the migration.
     async fn reclaim(self: &Arc<Self>) -> Result<(), ClusterError> {
-        let committed_at = self.migration.committed_at.unwrap_or(self.migration.started_at);
-        let grace = SignedDuration::try_from(self.cluster.inner.settings.reclaim_grace).unwrap_or(SignedDuration::MAX);
-        let left = grace.saturating_sub(Timestamp::now().duration_since(committed_at));
-        self.pause(Duration::try_from(left).unwrap_or_default()).await;
+        let grace = self.cluster.inner.settings.reclaim_grace;
+        self.pause(migration::grace_left(&self.migration, grace, Timestamp::now())).await;
         MigrationStep::ReleaseBegun.reached();
         let mut backoff = Backoff::default();
         let mut fruitless = 0;

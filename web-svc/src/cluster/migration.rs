@@ -12,6 +12,8 @@
 //! written to, new content went to B's holders only, so that simply restoring A would lose it. The table of A comes back
 //! as A', with an epoch of its own; what B's holders received is copied, everything else is where it was.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use triton_api::{
@@ -155,6 +157,13 @@ pub fn commit(
     Some((LayoutRecord { current: next, next: None, rest: record.rest.clone() }, migration))
 }
 
+/// How long former holders still keep their copies. Never longer than the grace time: who committed may have had a clock that
+/// was far ahead of this one.
+pub fn grace_left(running: &MigrationRecord, grace: Duration, now: Timestamp) -> Duration {
+    let since = now.duration_since(running.committed_at.unwrap_or(running.started_at));
+    grace.saturating_sub(Duration::try_from(since).unwrap_or_default())
+}
+
 /// The layout without some nodes that hold nothing, at the epoch after it; `None` where no such node is in it.
 pub fn without(layout: &Layout, leaving: &[NodeId]) -> Option<Layout> {
     let goes = |node: &LayoutNode| leaving.contains(&node.id) && layout.partitions_of(node.id) == 0;
@@ -248,6 +257,16 @@ mod tests {
         let (done, _) = commit(&back, &reversal, NOW).unwrap();
         let end = without(&done.current, &reversal.removals).unwrap();
         assert_eq!((end.epoch.get(), &end.table, &end.nodes), (4, &current.table, &current.nodes));
+    }
+
+    #[test]
+    fn the_grace_time_is_not_prolonged_by_a_clock_that_was_ahead_at_the_commit() {
+        let (record, running) = drain_of(1, 4);
+        let (_, committed) = commit(&record, &running, NOW).unwrap();
+        let (grace, second) = (Duration::from_secs(5), jiff::SignedDuration::from_secs(1));
+        assert_eq!(grace_left(&committed, grace, NOW + second), Duration::from_secs(4));
+        assert_eq!(grace_left(&committed, grace, NOW + second * 60), Duration::ZERO);
+        assert_eq!(grace_left(&committed, grace, NOW - second * 3600), grace);
     }
 
     #[test]

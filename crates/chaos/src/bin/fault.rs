@@ -19,7 +19,7 @@ use tokio::{
     task::JoinSet,
     time::timeout,
 };
-use triton_chaos::blobs::{Plan, Scenario, Tally, report, run};
+use triton_chaos::blobs::{Plan, ReadLimits, Scenario, Tally, report, run};
 
 /// How long one seed may take with everything.
 const SEED_DEADLINE: Duration = Duration::from_secs(300);
@@ -58,6 +58,12 @@ struct Cli {
     /// Where the report of many seeds goes
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
+}
+
+impl Cli {
+    fn limits(&self) -> ReadLimits {
+        ReadLimits { p99_max: Duration::from_millis(self.read_p99_ms), max: Duration::from_millis(self.read_max_ms) }
+    }
 }
 
 /// A range of seeds.
@@ -100,13 +106,8 @@ fn dir_of(cli: &Cli, seed: u64) -> PathBuf {
 async fn one(cli: &Cli, seed: u64) -> anyhow::Result<()> {
     let dir = dir_of(cli, seed);
     fs::create_dir_all(&dir).with_context(|| format!("{} cannot be made", dir.display()))?;
-    let mut plan = Plan {
-        read_p99_max: Duration::from_millis(cli.read_p99_ms),
-        read_max: Duration::from_millis(cli.read_max_ms),
-        logs: Some(dir.clone()),
-        keeps_logs: cli.keep_logs,
-        ..Plan::of_seed(seed)
-    };
+    let mut plan =
+        Plan { reads: cli.limits(), logs: Some(dir.clone()), keeps_logs: cli.keep_logs, ..Plan::of_seed(seed) };
     if let Some(scenario) = &cli.scenario {
         plan.scenario = scenario.clone();
     }
@@ -150,7 +151,7 @@ async fn many(cli: &Cli, Seeds(first, last): Seeds) -> anyhow::Result<()> {
         }
     }
     tallies.sort_by_key(|tally| tally.seed);
-    let text = report(&tallies, began, &crashed);
+    let text = report(&tallies, began, cli.limits(), &crashed);
     if let Some(file) = &cli.report {
         fs::write(file, &text).with_context(|| format!("cannot write {}", file.display()))?;
     }

@@ -33,7 +33,7 @@ mod weather;
 mod writer;
 
 pub use counts::Broken;
-pub use report::report;
+pub use report::{ReadLimits, report};
 pub use run::{Plan, run};
 pub use scenario::{Scenario, Trouble};
 pub use script::Script;

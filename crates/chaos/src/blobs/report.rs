@@ -21,15 +21,28 @@ c nodes killed or stopped, p links cut, slow or broken, d clocks jump, r layout 
 full, failing, rotting or lost. Reads are judged while at most one node is harmed.
 ";
 
+/// What reads may take while at most one node is harmed.
+#[derive(Debug, Clone, Copy)]
+pub struct ReadLimits {
+    /// The 99th percentile.
+    pub p99_max: Duration,
+    /// The longest.
+    pub max: Duration,
+}
+
 /// Writes the report of these seeds.
-pub fn report(tallies: &[Tally], began: Timestamp, crashed: &[(u64, String)]) -> String {
+pub fn report(tallies: &[Tally], began: Timestamp, limits: ReadLimits, crashed: &[(u64, String)]) -> String {
     let mut text = format!("# Fault report\n\n{HEAD}\n");
     let rough = tallies.iter().filter(|tally| tally.rough).count();
     let seeds = tallies.len() + crashed.len();
     let when = began.strftime("%Y-%m-%d %H:%M UTC");
     write(
         &mut text,
-        format_args!("{seeds} seeds, begun {when}; in {rough} of them two nodes were harmed at once.\n\n"),
+        format_args!(
+            "{seeds} seeds, begun {when}; in {rough} of them two nodes were harmed at once. Reads may take {:?} in \
+             the 99th percentile and {:?} at most.\n\n",
+            limits.p99_max, limits.max
+        ),
     );
     verdict(&mut text, tallies, crashed);
     reads(&mut text, tallies);

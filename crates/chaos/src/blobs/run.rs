@@ -14,6 +14,7 @@ use super::{
     ending,
     grounds::{self, Grounds, NODES, REPLICAS},
     log, nemesis, reader,
+    report::ReadLimits,
     scenario::{Scenario, Trouble},
     scene::Scene,
     script::Script,
@@ -46,10 +47,8 @@ pub struct Plan {
     pub duration: Duration,
     /// How long the ring may take to come to rest afterwards.
     pub settle_deadline: Duration,
-    /// The 99th percentile of reads with at most one node harmed.
-    pub read_p99_max: Duration,
-    /// The longest of these reads.
-    pub read_max: Duration,
+    /// What reads may take.
+    pub reads: ReadLimits,
     /// Where logs are kept when a promise was broken.
     pub logs: Option<PathBuf>,
     /// Whether they are kept in any case.
@@ -64,8 +63,7 @@ impl Plan {
             scenario: Scenario::of_seed(seed),
             duration: PLAY,
             settle_deadline: Duration::from_secs(90),
-            read_p99_max: Duration::from_millis(300),
-            read_max: Duration::from_secs(1),
+            reads: ReadLimits { p99_max: Duration::from_millis(300), max: Duration::from_secs(1) },
             logs: None,
             keeps_logs: false,
         }
@@ -159,7 +157,7 @@ fn judge_latencies(plan: &Plan, books: &Books) {
         let counts = &books.open().counts;
         (counts.judged.quantile(0.99), counts.judged.max(), counts.slowest.clone())
     };
-    if p99 > plan.read_p99_max || max > plan.read_max {
+    if p99 > plan.reads.p99_max || max > plan.reads.max {
         books.breach(Broken::SlowRead, &format!("p99 {p99:?}, longest {max:?}: {slowest}"));
     }
 }

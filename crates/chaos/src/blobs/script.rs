@@ -120,7 +120,7 @@ impl Author {
             },
             Trouble::Clock => {
                 let seconds = jump_seconds(rng);
-                if rng.random_bool(0.75) {
+                if rng.random_bool(0.6) {
                     Strike::JumpClock(node, seconds)
                 } else {
                     Strike::JumpCoordinatorClock(seconds)
