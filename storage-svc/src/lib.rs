@@ -3,8 +3,10 @@
 //! [`serve`] starts a node in this process; the binary does little more. How blobs lie on the disk is written down in
 //! `storage-svc/README.md`.
 
+mod background;
 mod blocking;
 mod config;
+mod courtesy;
 mod node;
 mod pace;
 mod problem;

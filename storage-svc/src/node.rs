@@ -6,7 +6,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use triton_api::{NodeUrl, ProblemType, client::Caller, client::NodeClient};
 use triton_kit::ApiError;
 
-use crate::{pace::Pace, store::Store};
+use crate::{background::Background, courtesy::Courtesy, pace::Pace, store::Store};
 
 /// Blobs that may be on their way in at once. Each takes up to two batches of memory.
 const WRITES_MAX: usize = 64;
@@ -21,11 +21,22 @@ pub(crate) struct Node {
     writes: Arc<Semaphore>,
     /// Slows down what this node pulls from others.
     pub(crate) pull_pace: Arc<Pace>,
+    /// Lets it yield to viewers.
+    pub(crate) courtesy: Arc<Courtesy>,
+    /// Where it runs.
+    pub(crate) background: Arc<Background>,
 }
 
 impl Node {
-    pub(crate) fn new(store: Store, caller: Caller, pull_pace: Pace) -> Self {
-        Self { store, caller, writes: Arc::new(Semaphore::new(WRITES_MAX)), pull_pace: Arc::new(pull_pace) }
+    pub(crate) fn new(store: Store, caller: Caller, pull_pace: Pace, background: Background) -> Self {
+        Self {
+            store,
+            caller,
+            writes: Arc::new(Semaphore::new(WRITES_MAX)),
+            pull_pace: Arc::new(pull_pace),
+            courtesy: Arc::default(),
+            background: Arc::new(background),
+        }
     }
 
     /// Waits for the turn of a write.
@@ -36,8 +47,8 @@ impl Node {
         }
     }
 
-    /// A client of another node.
+    /// A client of another node, for work in the background.
     pub(crate) fn client(&self, url: &NodeUrl) -> NodeClient {
-        NodeClient::new(self.caller.clone(), url.clone())
+        NodeClient::new(self.caller.clone(), url.clone()).in_background()
     }
 }

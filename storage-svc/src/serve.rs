@@ -17,6 +17,7 @@ use triton_kit::{
 };
 
 use crate::{
+    background::Background,
     blocking,
     config::Config,
     node::Node,
@@ -42,6 +43,9 @@ pub enum StartError {
     /// The listener has no address.
     #[error("cannot tell the address that was bound: {0}")]
     Address(#[source] io::Error),
+    /// There are no threads for work in the background.
+    #[error("cannot start threads: {0}")]
+    Threads(#[source] io::Error),
     /// The data directory cannot be used.
     #[error("cannot open the data directory: {0}")]
     Open(#[from] OpenError),
@@ -87,8 +91,9 @@ pub async fn serve(config: Config, stop: CancellationToken) -> Result<Running, S
     let store = blocking::run(move || Store::open(&dir, reserve_bytes)).await?;
     let caller = Caller::new(config.secret.clone(), telemetry::outgoing)?;
     let id = store.id();
-    let router =
-        routes::router(Node::new(store.clone(), caller, Pace::new(config.pull_bytes_per_second)), config.secret);
+    let background = Background::start().map_err(StartError::Threads)?;
+    let node = Node::new(store.clone(), caller, Pace::new(config.pull_bytes_per_second), background);
+    let router = routes::router(node, config.secret);
     let task = tokio::spawn(async move {
         let serving = triton_kit::serve::serve(listener, router, stop.clone(), config.drain_timeout);
         let (drained, ()) = tokio::join!(serving, upkeep(&store, stop));

@@ -29,6 +29,8 @@ pub mod route {
 pub const EPOCH_HEADER: &str = "triton-epoch";
 /// Header with the BLAKE3 hash that the sender declares; the blob is stored only if it is true.
 pub const HASH_HEADER: &str = "triton-blake3";
+/// Header of a read that copies a blob to another node: it yields to the reads of viewers.
+pub const BACKGROUND_HEADER: &str = "triton-background";
 
 /// The longest blob, in bytes. Originals are split into smaller parts; no segment comes near.
 pub const BLOB_BYTES_MAX: u64 = 256 * 1024 * 1024;

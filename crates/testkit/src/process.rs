@@ -122,6 +122,11 @@ impl Process {
         self.child.id()
     }
 
+    /// Whether it has ended, by itself or otherwise.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
     /// Kills it as a power cut would, as far as a process can tell (SIGKILL), and waits until it is gone.
     pub fn kill(&mut self) {
         // It may have ended by itself.

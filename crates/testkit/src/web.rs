@@ -35,13 +35,18 @@ pub struct WebService {
 impl WebService {
     /// Starts an all-in-one service on free ports, with further arguments.
     pub async fn start(args: &[&str]) -> Self {
+        Self::start_with(args, |program| program).await
+    }
+
+    /// The same under another program, or with variables in its environment.
+    pub async fn start_with(args: &[&str], adapt: impl FnOnce(Program) -> Program) -> Self {
         let node = format!("127.0.0.1:{}", free_port());
-        let mut service = Self::launch(args, &["--node-listen", &node]).await;
+        let mut service = Self::launch(args, &["--node-listen", &node], adapt).await;
         service.node_url = format!("http://{node}").parse().unwrap();
         service
     }
 
-    async fn launch(args: &[&str], more: &[&str]) -> Self {
+    async fn launch(args: &[&str], more: &[&str], adapt: impl FnOnce(Program) -> Program) -> Self {
         let temporary = tempfile::tempdir().unwrap();
         let listen = format!("127.0.0.1:{}", free_port());
         let program = Program::ours("web-svc", temporary.path().join("log"))
@@ -50,7 +55,7 @@ impl WebService {
             .arg(temporary.path().join("data"))
             .args(more.iter().map(OsString::from));
         let origin = format!("http://{listen}");
-        let mut process = program.start();
+        let mut process = adapt(program).start();
         process.wait_ready(&format!("{origin}/readyz"), START_DEADLINE).await;
         // Without an embedded node nobody answers there.
         let node_url = "http://127.0.0.1:9".parse().unwrap();
@@ -71,7 +76,7 @@ impl WebService {
     pub async fn worker(etcd: &str, args: &[&str]) -> Self {
         let mut all = vec!["worker", "--metadata", etcd];
         all.extend(args);
-        Self::launch(&all, &[]).await
+        Self::launch(&all, &[], |program| program).await
     }
 
     /// Kills it if it still runs, starts it again with the same arguments, and waits until it is ready.

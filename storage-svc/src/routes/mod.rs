@@ -6,13 +6,13 @@ mod partition;
 mod read;
 mod status;
 
-use axum::Router;
+use axum::{Router, middleware};
 use triton_api::secret::ClusterSecret;
 use triton_kit::{document, health, layers, secret};
 use utoipa::openapi::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::node::Node;
+use crate::{courtesy, node::Node};
 
 const TITLE: &str = "TritonTube storage node";
 const DESCRIPTION: &str = "Immutable blobs on one disk. A key has one content for ever; every byte that leaves a node was \
@@ -38,8 +38,9 @@ fn guarded() -> OpenApiRouter<Node> {
 /// The node's router, complete with documents, health, metrics and layers.
 pub(crate) fn router(node: Node, required: Option<ClusterSecret>) -> Router {
     let (blobs, document) = guarded().with_state(node.clone()).split_for_parts();
-    let (open, open_document) = health::routes(status::readiness(node)).split_for_parts();
+    let (open, open_document) = health::routes(status::readiness(node.clone())).split_for_parts();
     let document = finish(document.merge_from(open_document));
+    let blobs = blobs.layer(middleware::from_fn_with_state(node.clone(), courtesy::observe));
     let router = secret::require_signature(blobs, required).merge(open).merge(document::docs(document));
     layers::layers(router, "storage-svc")
 }

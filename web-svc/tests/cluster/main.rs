@@ -7,4 +7,6 @@ mod http;
 mod migration;
 mod nodes;
 mod replacement;
+mod resuming;
 mod reversal;
+mod wishes;

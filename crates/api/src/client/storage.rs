@@ -12,8 +12,8 @@ use crate::{
     BlobHash, BlobKey, Epoch, NodeUrl, Page, PartitionId,
     layout::LayoutRecord,
     storage::{
-        BlobReceipt, EPOCH_HEADER, HASH_HEADER, InventoryEntry, NodeInfo, PartitionDigest, PullReport, PullRequest,
-        ReleaseReport, ReleaseRequest, route,
+        BACKGROUND_HEADER, BlobReceipt, EPOCH_HEADER, HASH_HEADER, InventoryEntry, NodeInfo, PartitionDigest,
+        PullReport, PullRequest, ReleaseReport, ReleaseRequest, route,
     },
 };
 
@@ -21,6 +21,8 @@ use crate::{
 const PUT_TIMEOUT: Duration = Duration::from_secs(60);
 /// The longest silence while a blob is read.
 const READ_TIMEOUT: Duration = Duration::from_secs(15);
+/// The longest page of an inventory.
+const INVENTORY_ENTRIES_MAX: u16 = 1000;
 /// The longest time for one bounded step of a pull or a release.
 const STEP_TIMEOUT: Duration = Duration::from_secs(120);
 
@@ -29,6 +31,7 @@ const STEP_TIMEOUT: Duration = Duration::from_secs(120);
 pub struct NodeClient {
     caller: Caller,
     url: NodeUrl,
+    is_background: bool,
 }
 
 /// A blob, or a part of it, as it arrives.
@@ -55,7 +58,13 @@ impl BlobRead {
 impl NodeClient {
     /// A client of the node at `url`.
     pub fn new(caller: Caller, url: NodeUrl) -> Self {
-        Self { caller, url }
+        Self { caller, url, is_background: false }
+    }
+
+    /// The same for reads that yield to those of viewers.
+    #[must_use]
+    pub fn in_background(self) -> Self {
+        Self { is_background: true, ..self }
     }
 
     fn blob_url(&self, key: &BlobKey) -> String {
@@ -85,6 +94,9 @@ impl NodeClient {
     pub async fn get(&self, key: &BlobKey, part: Option<Range<u64>>) -> Result<BlobRead, ClientError> {
         let url = self.blob_url(key);
         let mut request = self.caller.request(Method::GET, &url);
+        if self.is_background {
+            request = request.header(BACKGROUND_HEADER, "1");
+        }
         if let Some(part) = &part {
             request = request.header(header::RANGE, format!("bytes={}-{}", part.start, part.end.saturating_sub(1)));
         }
@@ -140,15 +152,25 @@ impl NodeClient {
         partition: PartitionId,
         cursor: Option<&str>,
     ) -> Result<Page<InventoryEntry>, ClientError> {
-        let url = self.url.join(&route::PARTITION.replace("{partition}", &partition.to_string()));
+        self.inventory_page(partition, cursor, INVENTORY_ENTRIES_MAX).await
+    }
+
+    /// The same with at most `limit` entries.
+    pub async fn inventory_page(
+        &self,
+        partition: PartitionId,
+        cursor: Option<&str>,
+        limit: u16,
+    ) -> Result<Page<InventoryEntry>, ClientError> {
+        let mut query = format!("limit={limit}");
+        if let Some(cursor) = cursor {
+            query.push('&');
+            query
+                .push_str(&url::form_urlencoded::Serializer::new(String::new()).append_pair("cursor", cursor).finish());
+        }
+        let path = route::PARTITION.replace("{partition}", &partition.to_string());
         // The query is part of what is signed, so it must be part of the URL before signing.
-        let url = match cursor {
-            Some(cursor) => format!(
-                "{url}?{}",
-                url::form_urlencoded::Serializer::new(String::new()).append_pair("cursor", cursor).finish()
-            ),
-            None => url,
-        };
+        let url = format!("{}?{query}", self.url.join(&path));
         let request = self.caller.request(Method::GET, &url).timeout(STEP_TIMEOUT);
         self.caller.json(&url, request).await
     }
