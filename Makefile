@@ -1,6 +1,6 @@
 # The work is in scripts/; `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help run test check check-deps fmt cluster stop compose-up compose-down compose-test openapi clean
+.PHONY: help run test check check-deps fmt bench cluster stop compose-up compose-down compose-test openapi clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +20,9 @@ check-deps: ## Licences, advisories and sources of the dependencies (compiles ca
 
 fmt: ## Format the Rust code
 	cargo fmt --all
+
+bench: ## Measure the services against nginx and plain loops; writes bench/RESULTS.md (BENCH="--only get" for a part)
+	@scripts/bench.sh $(BENCH)
 
 cluster: ## Run one web-svc and four storage-svc in the background (PROFILE=dev builds faster)
 	@scripts/cluster.sh start

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what is missing: `install.sh run` what the server and its build need, `install.sh test` what the tests need on
-# top, `install.sh compose` a Docker engine and what makes a base image for it. Only Debian packages, npm and crates.io are asked.
+# top, `install.sh bench` what the benches compare with, `install.sh compose` a Docker engine and what makes a base image
+# for it. Only Debian packages, npm and crates.io are asked.
 source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 
 # The oldest Node.js that Vite 8 runs on; Debian 12 has 18.
@@ -20,6 +21,10 @@ packages() {
   # etcd-client generates its types from etcd's protocol files when it is built.
   need protoc protobuf-compiler
   need_file /usr/include/google/protobuf/empty.proto libprotobuf-dev
+  if [ "$1" = bench ]; then
+    need nginx nginx-light
+    need wrk wrk
+  fi
   [ "$1" = test ] || return 0
   need chromium chromium
   need strace strace
@@ -87,7 +92,7 @@ if [ "${1:-}" = compose ]; then
   exit
 fi
 command -v cargo >/dev/null || fail "please install Rust first: https://rustup.rs, or your system's rustup package"
-packages "${1:?run, test or compose}"
+packages "${1:?run, test, bench or compose}"
 install_packages
 install_node
 [ "$1" != test ] || install_nextest

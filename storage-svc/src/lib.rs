@@ -20,4 +20,4 @@ mod store;
 pub use config::{Args, Config};
 pub use routes::openapi;
 pub use serve::{Running, StartError, serve};
-pub use store::{OpenError, StoreError};
+pub use store::{OpenError, StoreError, blob_file};

@@ -9,6 +9,7 @@ mod inventory;
 mod layout_book;
 mod ledger;
 mod name;
+mod offline;
 mod put;
 mod quarantine;
 mod remove;
@@ -33,6 +34,7 @@ pub use error::{OpenError, StoreError};
 pub(crate) use get::OpenBlob;
 pub(crate) use inventory::PAGE_ENTRIES_MAX;
 pub(crate) use layout_book::LearnError;
+pub use offline::blob_file;
 pub(crate) use put::{Claim, Staged, Stored};
 
 use dir::DataDir;
