@@ -8,8 +8,8 @@ use tracing::Instrument as _;
 
 use crate::blocking;
 
-/// The niceness of the threads: against one thread of a viewer's such a thread gets a tenth of a core, and all that is idle.
-const NICENESS: i32 = 10;
+/// The niceness of the threads: against one thread of a viewer such a thread gets a quarter of a core, and all that is idle.
+const NICENESS: i32 = 5;
 /// Threads that receive and hash.
 const WORKERS: usize = 2;
 /// Threads that write and sync.

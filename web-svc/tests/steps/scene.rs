@@ -23,7 +23,7 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 /// The pause between two looks.
 const EVERY: Duration = Duration::from_millis(20);
 /// What is there before the first migration.
-const BLOBS: u64 = 240;
+const BLOBS: u64 = 160;
 /// So slow that a migration takes a few seconds, within which processes die.
 const PULL_BYTES_PER_SECOND: &str = "400000";
 
