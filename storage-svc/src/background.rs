@@ -2,6 +2,7 @@
 
 use std::io;
 
+use rustix::process::{getpriority_process, setpriority_process};
 use tokio::runtime::{Builder, Runtime};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
@@ -23,11 +24,12 @@ pub(crate) struct Background {
 
 impl Background {
     pub(crate) fn start() -> io::Result<Self> {
+        let niceness = getpriority_process(None)? + NICENESS;
         let runtime = Builder::new_multi_thread()
             .worker_threads(WORKERS)
             .max_blocking_threads(BLOCKING_THREADS_MAX)
             .thread_name("background")
-            .on_thread_start(yield_to_others)
+            .on_thread_start(move || yield_to_others(niceness))
             .enable_all()
             .build()?;
         Ok(Self { runtime: Some(runtime) })
@@ -52,9 +54,9 @@ impl Drop for Background {
     }
 }
 
-/// On Linux a niceness is a thread's own.
-fn yield_to_others() {
-    if let Err(error) = rustix::process::nice(NICENESS) {
+/// On Linux a niceness is a thread's own, and inherited by the threads that it starts: so it is set, not raised.
+fn yield_to_others(niceness: i32) {
+    if let Err(error) = setpriority_process(None, niceness) {
         tracing::warn!(%error, "copies between nodes run with the priority of viewers");
     }
 }
@@ -65,7 +67,7 @@ mod tests {
 
     #[tokio::test]
     async fn work_runs_on_threads_of_low_priority_and_leaves_the_others_alone() {
-        let nice = || rustix::process::getpriority_process(None).unwrap();
+        let nice = || getpriority_process(None).unwrap();
         let background = Background::start().unwrap();
         let here = nice();
         let there = background.run(async move { (nice(), blocking::run(nice).await) }).await;

@@ -38,9 +38,9 @@ fn guarded() -> OpenApiRouter<Node> {
 /// The node's router, complete with documents, health, metrics and layers.
 pub(crate) fn router(node: Node, required: Option<ClusterSecret>) -> Router {
     let (blobs, document) = guarded().with_state(node.clone()).split_for_parts();
-    let (open, open_document) = health::routes(status::readiness(node.clone())).split_for_parts();
-    let document = finish(document.merge_from(open_document));
     let blobs = blobs.layer(middleware::from_fn_with_state(node.clone(), courtesy::observe));
+    let (open, open_document) = health::routes(status::readiness(node)).split_for_parts();
+    let document = finish(document.merge_from(open_document));
     let router = secret::require_signature(blobs, required).merge(open).merge(document::docs(document));
     layers::layers(router, "storage-svc")
 }
