@@ -26,7 +26,7 @@ async fn count(node: &StorageNode, name: &str) -> u64 {
 /// One partition with many blobs is moved to a second node: a place to be in the middle of.
 async fn begin(dir: &tempfile::TempDir) -> (Web, StorageNode, StorageNode, Content) {
     let (old, new) = (StorageNode::start(None).await, StorageNode::start(None).await);
-    let web = Web::start(dir, slow(250_000), &[old.url.clone()]).await;
+    let web = Web::start(dir, slow(250_000), std::slice::from_ref(&old.url)).await;
     let mut content_written = Content { blobs: std::collections::BTreeMap::new() };
     for (seed, key) in (1..).zip(keys_of(PartitionId::new(7)).take(BLOBS)) {
         let bytes = content(seed, BLOB_BYTES);

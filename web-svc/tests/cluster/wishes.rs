@@ -115,7 +115,7 @@ fn video() -> VideoRecord {
         generation: Generation::new(0),
         published: None,
         uploader: None,
-        rest: Default::default(),
+        rest: triton_api::layout::Rest::new(),
     }
 }
 

@@ -30,9 +30,8 @@ impl Scene {
             *found.lock().unwrap() = wrong;
             is_right
         };
-        if tokio::time::timeout(DEADLINE, eventually(DEADLINE * 2, is_right)).await.is_err() {
-            panic!("{when}: {:?}", found.into_inner().unwrap());
-        }
+        let settled = tokio::time::timeout(DEADLINE, eventually(DEADLINE * 2, is_right)).await;
+        assert!(settled.is_ok(), "{when}: {:?}", found.into_inner().unwrap());
         self.deeds.rest(false);
         assert_eq!(self.deeds.memory().failures, Vec::<String>::new(), "{when}");
     }
