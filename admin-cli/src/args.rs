@@ -45,10 +45,10 @@ pub(crate) struct Connection {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Storage nodes: list, add, drain, remove
+    /// Storage nodes: list, add, set, drain, remove
     #[command(subcommand)]
     Node(NodeCommand),
-    /// Moves of content between nodes: plan, apply, status, pause, resume, abort
+    /// Moves of content between nodes: plan, apply, losses, status, pause, resume, abort
     #[command(subcommand)]
     Rebalance(RebalanceCommand),
     /// Videos: list, show, upload, retry, delete
@@ -93,7 +93,15 @@ mod tests {
             "node add http://127.0.0.1:8095 --stage",
             "node drain 5b7b --no-wait",
             "node remove http://127.0.0.1:8095 --force",
+            "node add http://127.0.0.1:8095 --dry-run",
+            "node set 5b7b --weight 200 --zone b --stage",
+            "node set 5b7b --zone b --dry-run",
+            "node drain 5b7b --dry-run",
+            "node remove 5b7b --force --dry-run",
             "rebalance plan",
+            "rebalance apply --dry-run",
+            "rebalance apply --accept-loss --no-wait",
+            "rebalance losses --limit 10 --cursor x:1",
             "rebalance apply --epoch 3 --no-wait",
             "rebalance status --watch",
             "rebalance pause",
@@ -125,6 +133,11 @@ mod tests {
         for line in [
             "node add http://h:1 --stage --no-wait",
             "node add https://h:1",
+            "node add http://h:1 --stage --dry-run",
+            "node set 5b7b",
+            "node set 5b7b --weight 0",
+            "rebalance apply --dry-run --no-wait",
+            "rebalance losses --limit 0",
             "node add http://h:1 --weight 0",
             "node add http://h:1 --weight 1000001",
             "video upload",

@@ -18,14 +18,20 @@ use crate::{
 /// The pause between two looks at a move.
 const LOOK_EVERY: Duration = Duration::from_millis(400);
 
-/// Begins exactly what `plan` says, and follows it if `wait`. A plan without changes is done already.
-pub(crate) async fn apply(session: &Session, plan: &RebalancePlan, wait: bool) -> Result<Rebalance, Failure> {
+/// Begins exactly what `plan` says, and follows it if `wait`. A plan without changes is done already; one that loses content
+/// is refused by the server unless `accept_loss`.
+pub(crate) async fn apply(
+    session: &Session,
+    plan: &RebalancePlan,
+    wait: bool,
+    accept_loss: bool,
+) -> Result<Rebalance, Failure> {
     if plan.changes.is_empty() {
         session.output.note("Nothing is staged: there is nothing to do.");
         return Ok(session.client.rebalance().await?);
     }
     session.output.note(&announce(plan));
-    let begun = session.client.rebalance_apply(ApplyRequest { epoch: Some(plan.epoch) }).await?;
+    let begun = session.client.rebalance_apply(ApplyRequest { epoch: Some(plan.epoch), accept_loss }).await?;
     if !wait {
         session.output.note("Begun. `tritonctl rebalance status --watch` follows it.");
         return Ok(begun);
@@ -132,6 +138,7 @@ mod tests {
             errors: Vec::new(),
             staged: Vec::new(),
             reason: None,
+            last: None,
         }
     }
 

@@ -3,14 +3,16 @@
 use clap::{Args, Subcommand};
 use triton_api::{
     NodeId, NodeUrl, Page,
-    cluster::{NewNode, Node},
+    cluster::{NewNode, Node, NodeChange},
     layout::PARTITIONS,
+    rebalance::{LossQuery, RebalancePlan},
 };
 
 use crate::{
     failure::Failure,
     measure::{self, bytes},
     migration, node_ref,
+    rebalance::{render_plan, tell_losses},
     session::Session,
     table::{self, word},
 };
@@ -33,6 +35,20 @@ pub(crate) enum NodeCommand {
         #[command(flatten)]
         pace: Pace,
     },
+    /// Give a node another weight or zone, and move what that takes
+    #[command(group = clap::ArgGroup::new("what").required(true).multiple(true).args(["zone", "weight"]))]
+    Set {
+        /// The beginning of its id, or its URL
+        node: String,
+        /// Its failure zone
+        #[arg(long)]
+        zone: Option<String>,
+        /// Its capacity relative to the others
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+        weight: Option<u32>,
+        #[command(flatten)]
+        pace: Pace,
+    },
     /// Move everything off a node
     Drain {
         /// The beginning of its id, or its URL
@@ -47,6 +63,9 @@ pub(crate) enum NodeCommand {
         /// Even if it does not answer: its replicas are made anew from the others
         #[arg(long)]
         force: bool,
+        /// Show what that would move or lose, and change nothing
+        #[arg(long)]
+        dry_run: bool,
     },
 }
 
@@ -60,22 +79,55 @@ pub(crate) struct Pace {
     /// Begin the move and return; `tritonctl rebalance status --watch` follows it
     #[arg(long)]
     no_wait: bool,
+    /// Show what the change would move, and change nothing
+    #[arg(long)]
+    dry_run: bool,
 }
 
 pub(crate) async fn run(session: &Session, command: NodeCommand) -> Result<(), Failure> {
     match command {
         NodeCommand::List => session.output.show(&session.client.nodes().await?, render),
         NodeCommand::Add { url, zone, weight, pace } => {
-            let node = session.client.add_node(&NewNode { url, zone, weight }).await?;
+            let new = NewNode { url, zone, weight };
+            if pace.dry_run {
+                return show_plan(session, &session.client.plan_add_node(&new).await?);
+            }
+            let node = session.client.add_node(&new).await?;
+            change(session, node, &pace).await
+        }
+        NodeCommand::Set { node, zone, weight, pace } => {
+            let (id, wanted) = (node_ref::resolve(session, &node).await?, NodeChange { zone, weight });
+            if pace.dry_run {
+                return show_plan(session, &session.client.plan_change_node(id, &wanted).await?);
+            }
+            let node = session.client.change_node(id, &wanted).await?;
             change(session, node, &pace).await
         }
         NodeCommand::Drain { node, pace } => {
             let id = node_ref::resolve(session, &node).await?;
+            if pace.dry_run {
+                return show_plan(session, &session.client.plan_drain_node(id).await?);
+            }
             let node = session.client.drain_node(id).await?;
             change(session, node, &pace).await
         }
-        NodeCommand::Remove { node, force } => remove(session, &node, force).await,
+        NodeCommand::Remove { node, force, dry_run } => {
+            let id = node_ref::resolve(session, &node).await?;
+            if dry_run {
+                let plan = session.client.plan_remove_node(id, force).await?;
+                show_plan(session, &plan)?;
+                let losses = LossQuery { give_up: Some(id).filter(|_| force), ..LossQuery::default() };
+                return tell_losses(session, &plan, losses).await;
+            }
+            remove(session, id, force).await
+        }
     }
+}
+
+fn show_plan(session: &Session, plan: &RebalancePlan) -> Result<(), Failure> {
+    session.output.show(plan, render_plan)?;
+    session.output.note("Nothing was changed.");
+    Ok(())
 }
 
 /// Carries out what has been staged for a node, as far as asked, and shows the node.
@@ -85,7 +137,7 @@ async fn change(session: &Session, node: Node, pace: &Pace) -> Result<(), Failur
         return session.output.show(&node, |node| render_nodes(std::slice::from_ref(node)));
     }
     let plan = session.client.rebalance_plan().await?;
-    migration::apply(session, &plan, !pace.no_wait).await?;
+    migration::apply(session, &plan, !pace.no_wait, false).await?;
     let node = find(session, node.id).await?.unwrap_or(node);
     session.output.show(&node, |node| render_nodes(std::slice::from_ref(node)))
 }
@@ -95,8 +147,7 @@ async fn find(session: &Session, id: NodeId) -> Result<Option<Node>, Failure> {
     Ok(nodes.into_iter().find(|node| node.id == id))
 }
 
-async fn remove(session: &Session, name: &str, force: bool) -> Result<(), Failure> {
-    let id = node_ref::resolve(session, name).await?;
+async fn remove(session: &Session, id: NodeId, force: bool) -> Result<(), Failure> {
     session.client.remove_node(id, force).await?;
     match find(session, id).await? {
         None => session.output.note(&format!("Removed node {id}.")),

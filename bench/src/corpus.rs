@@ -30,6 +30,11 @@ impl Corpus {
         format!("{}{number:07}", self.prefix())
     }
 
+    /// The key of one of them.
+    pub(crate) fn key(&self, number: u32) -> anyhow::Result<BlobKey> {
+        Ok(self.name(number).parse()?)
+    }
+
     fn content(&self, number: u32) -> anyhow::Result<Bytes> {
         Ok(content(u64::from(number) + 1, usize::try_from(self.bytes_each)?))
     }

@@ -59,6 +59,20 @@ pub(crate) const GOALS: &[Goal] = &[
     ratio("put-200k", "durable PUT 200 KiB, 16 writers, one node / the same plain loop", AtLeast(2.0)),
     ratio("put-r3", "durable PUT 1 MiB, R = 3, three nodes on this disk / the same plain loop", AtLeast(0.25)),
     Goal {
+        id: "placement-build",
+        what: "first layout of 50 nodes in 5 zones, 1024 partitions",
+        bound: AtMost(1.0),
+        unit: "s",
+    },
+    Goal { id: "placement-change", what: "one change of that layout", bound: AtMost(1.0), unit: "s" },
+    Goal {
+        id: "rebalance-rate",
+        what: "copying from one node to another while 8 viewers read",
+        bound: AtLeast(100.0),
+        unit: "MB/s",
+    },
+    ratio("rebalance-p99", "p99 of 8 viewers' reads in that rebalance / before it", AtMost(2.0)),
+    Goal {
         id: "put-memory",
         what: "resident memory of a node under 16 PUTs of 64 MiB",
         bound: AtMost(120.0),

@@ -3,10 +3,12 @@
 //! [`serve`] starts a node in this process; the binary does little more. How blobs lie on the disk is written down in
 //! `storage-svc/README.md`.
 
+mod background;
 mod blocking;
 mod cache;
 mod config;
 mod content;
+mod courtesy;
 mod foreground;
 mod memory;
 mod node;

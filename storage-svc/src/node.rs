@@ -6,7 +6,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use triton_api::{NodeUrl, ProblemType, client::Caller, client::NodeClient};
 use triton_kit::ApiError;
 
-use crate::{cache::Cache, foreground::Foreground, pace::Pace, presence::Presence, store::Store};
+use crate::{
+    background::Background, cache::Cache, courtesy::Courtesy, foreground::Foreground, pace::Pace, presence::Presence,
+    store::Store,
+};
 
 /// Blobs that may be on their way in at once. Each takes up to two batches of memory.
 const WRITES_MAX: usize = 64;
@@ -23,6 +26,10 @@ pub(crate) struct Node {
     writes: Arc<Semaphore>,
     /// Slows down what this node pulls from others.
     pub(crate) pull_pace: Arc<Pace>,
+    /// Lets it yield to viewers.
+    pub(crate) courtesy: Arc<Courtesy>,
+    /// Where it runs.
+    pub(crate) background: Arc<Background>,
     /// Whether its copies count.
     pub(crate) presence: Arc<Presence>,
     /// Whether somebody reads or writes.
@@ -30,7 +37,13 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    pub(crate) fn new(store: Store, cache: Option<Arc<Cache>>, caller: Caller, pull_pace: Pace) -> Self {
+    pub(crate) fn new(
+        store: Store,
+        cache: Option<Arc<Cache>>,
+        caller: Caller,
+        pull_pace: Pace,
+        background: Background,
+    ) -> Self {
         Self {
             presence: Arc::new(Presence::new(store.clone())),
             store,
@@ -38,6 +51,8 @@ impl Node {
             caller,
             writes: Arc::new(Semaphore::new(WRITES_MAX)),
             pull_pace: Arc::new(pull_pace),
+            courtesy: Arc::default(),
+            background: Arc::new(background),
             foreground: Arc::new(Foreground::new()),
         }
     }
@@ -50,8 +65,8 @@ impl Node {
         }
     }
 
-    /// A client of another node.
+    /// A client of another node, for work in the background.
     pub(crate) fn client(&self, url: &NodeUrl) -> NodeClient {
-        NodeClient::new(self.caller.clone(), url.clone())
+        NodeClient::new(self.caller.clone(), url.clone()).in_background()
     }
 }

@@ -1,6 +1,9 @@
 //! Pulling what this node lacks of a partition from another holder, in one bounded step.
 
-use futures_util::{StreamExt, stream};
+use std::time::Instant;
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, stream};
 use thiserror::Error;
 use triton_api::{
     BlobKey, Epoch, NodeId, Page, PartitionId,
@@ -16,6 +19,8 @@ use crate::{
     store::{Claim, Store, StoreError, check_partition, is_forgotten},
 };
 
+/// Bytes after which a pull rests, where viewers suffer from it.
+const PORTION_BYTES: usize = 128 * 1024;
 /// Blobs in flight in one step.
 const IN_FLIGHT: usize = 4;
 
@@ -44,14 +49,23 @@ struct Plan {
     report: PullReport,
 }
 
+/// Names of one page: the source looks up each, so that a page should be about what a step copies.
+const PAGE_ENTRIES: u16 = 128;
+
 /// Copies at most one page of blobs of `partition`, and about `bytes_max` bytes, from another node.
 ///
 /// Keys that the source could not deliver are listed in the report. A disk that takes no writes, or an epoch that has
 /// grown old meanwhile, ends the step with an error; what was copied stays and is skipped the next time.
 pub(crate) async fn pull(node: &Node, partition: PartitionId, request: PullRequest) -> Result<PullReport, PullError> {
+    let here = node.clone();
+    node.background.run(async move { step(&here, partition, request).await }).await
+}
+
+async fn step(node: &Node, partition: PartitionId, request: PullRequest) -> Result<PullReport, PullError> {
     check_partition(partition)?;
     let source = source(node, &request)?;
-    let page = source.inventory(partition, request.cursor.as_deref()).await.map_err(PullError::Source)?;
+    let page =
+        source.inventory_page(partition, request.cursor.as_deref(), PAGE_ENTRIES).await.map_err(PullError::Source)?;
     MigrationStep::PageListed.reached();
     let (store, bytes_max) = (node.store.clone(), request.bytes_max);
     let Plan { lacking, deleted, mut report } = blocking::run(move || plan(&store, page, bytes_max)).await?;
@@ -69,13 +83,14 @@ pub(crate) async fn pull(node: &Node, partition: PartitionId, request: PullReque
                 MigrationStep::BlobPulled.reached();
                 report.blobs_copied += 1;
                 report.bytes_copied += bytes;
+                // Here and not at the end, which a step may not come to.
+                metrics::counter!("triton_pulled_bytes_total").increment(bytes);
+                metrics::counter!("triton_pulled_blobs_total").increment(1);
             }
             Fetched::Failed(key) => report.failed.push(key),
         }
     }
     report.failed.sort();
-    metrics::counter!("triton_pulled_bytes_total").increment(report.bytes_copied);
-    metrics::counter!("triton_pulled_blobs_total").increment(report.blobs_copied);
     // Present blobs count as held from here on: their names must be durable, too.
     let store = node.store.clone();
     blocking::run(move || store.settle(partition)).await?;
@@ -102,8 +117,10 @@ fn plan(store: &Store, page: Page<InventoryEntry>, bytes_max: u64) -> Result<Pla
     let mut bytes = 0;
     plan.report.next_cursor = page.next_cursor;
     let last = page.items.len();
+    let mut looked_at = 0;
     for (position, entry) in page.items.into_iter().enumerate() {
         let key = entry.key.clone();
+        looked_at += 1;
         match store.stance(&entry)? {
             Stance::Settled => plan.report.blobs_present += u64::from(!entry.deleted),
             Stance::Contradicts => {
@@ -121,6 +138,7 @@ fn plan(store: &Store, page: Page<InventoryEntry>, bytes_max: u64) -> Result<Pla
             break;
         }
     }
+    metrics::counter!("triton_pull_entries_total").increment(looked_at);
     Ok(plan)
 }
 
@@ -154,6 +172,29 @@ impl Store {
     }
 }
 
+/// The same frames, no faster than this node may pull, and with a rest for its viewers after each portion.
+fn paced<E>(
+    node: &Node,
+    frames: impl Stream<Item = Result<Bytes, E>> + Send + 'static,
+) -> impl Stream<Item = Result<Bytes, E>> {
+    let state = (Box::pin(frames), node.clone(), Instant::now(), 0);
+    stream::unfold(state, |(mut frames, node, began, portion)| async move {
+        let Some(frame) = frames.next().await else {
+            if portion > 0 {
+                tokio::time::sleep(node.courtesy.rest_after(began.elapsed())).await;
+            }
+            return None;
+        };
+        let bytes = frame.as_ref().map_or(0, Bytes::len);
+        node.pull_pace.pass(bytes).await;
+        if portion + bytes < PORTION_BYTES {
+            return Some((frame, (frames, node, began, portion + bytes)));
+        }
+        tokio::time::sleep(node.courtesy.rest_after(began.elapsed())).await;
+        Some((frame, (frames, node, Instant::now(), 0)))
+    })
+}
+
 enum Fetched {
     Copied(u64),
     Failed(BlobKey),
@@ -168,12 +209,7 @@ async fn fetch(node: &Node, source: &NodeClient, entry: InventoryEntry, epoch: E
             return Ok(Fetched::Failed(key));
         }
     };
-    let content = read.into_stream().then(|frame| async {
-        if let Ok(frame) = &frame {
-            node.pull_pace.pass(frame.len()).await;
-        }
-        frame
-    });
+    let content = paced(node, read.into_stream());
     let claim = Claim { hash: Some(hash), len_bytes: Some(len_bytes), epoch: Some(epoch) };
     match receive(&node.store, &key, claim, content).await {
         Ok(_) => Ok(Fetched::Copied(len_bytes)),

@@ -40,6 +40,11 @@ pub(crate) async fn release(
     partition: PartitionId,
     request: ReleaseRequest,
 ) -> Result<ReleaseReport, ReleaseError> {
+    let here = node.clone();
+    node.background.run(async move { step(&here, partition, request).await }).await
+}
+
+async fn step(node: &Node, partition: PartitionId, request: ReleaseRequest) -> Result<ReleaseReport, ReleaseError> {
     check_partition(partition)?;
     let record = node.store.layout().filter(|record| is_committed(record, request.epoch));
     let record = record.ok_or(ReleaseError::Epoch(request.epoch))?;

@@ -15,6 +15,7 @@ use triton_kit::{
 };
 
 use crate::{
+    background::Background,
     blocking,
     cache::Cache,
     config::Config,
@@ -41,6 +42,9 @@ pub enum StartError {
     /// The listener has no address.
     #[error("cannot tell the address that was bound: {0}")]
     Address(#[source] io::Error),
+    /// There are no threads for work in the background.
+    #[error("cannot start threads: {0}")]
+    Threads(#[source] io::Error),
     /// The data directory cannot be used.
     #[error("cannot open the data directory: {0}")]
     Open(#[from] OpenError),
@@ -88,7 +92,8 @@ pub async fn serve(config: Config, stop: CancellationToken) -> Result<Running, S
     let id = store.id();
     let cache_bytes = config.cache_bytes.unwrap_or_else(memory::default_cache_bytes);
     let cache = Cache::new(store.clone(), cache_bytes).map(Arc::new);
-    let node = Node::new(store.clone(), cache, caller, Pace::new(config.pull_bytes_per_second));
+    let background = Background::start().map_err(StartError::Threads)?;
+    let node = Node::new(store.clone(), cache, caller, Pace::new(config.pull_bytes_per_second), background);
     let router = routes::router(node.clone(), config.secret);
     let duties = upkeep::Duties { node, scrub_bytes_per_second: config.scrub_bytes_per_second };
     let task = tokio::spawn(async move {

@@ -2,7 +2,7 @@ use triton_api::{
     Epoch, NodeId, Page, ProblemType,
     cluster::{Node, NodeHealth},
     layout::NodeState,
-    rebalance::{PlannedNode, Rebalance, RebalancePhase, RebalancePlan},
+    rebalance::{FinishedRebalance, LostBlob, PlannedNode, Rebalance, RebalancePhase, RebalancePlan},
 };
 
 use crate::{run, server::Server};
@@ -51,6 +51,7 @@ fn state(phase: RebalancePhase, epoch: u64) -> Rebalance {
         errors: Vec::new(),
         staged: Vec::new(),
         reason: None,
+        last: None,
     }
 }
 
@@ -63,6 +64,10 @@ fn plan(changes: &[&str]) -> RebalancePlan {
         bytes_to_move: 1000,
         balance_before: 1.0,
         balance_after: 1.001,
+        replicas_wanted: 3,
+        replicas_before: 3,
+        replicas_after: 3,
+        partitions_lost: 0,
         nodes: vec![PlannedNode { id: node(true).id, partitions_before: 0, partitions_after: 614, bytes_in: 1000 }],
     }
 }
@@ -82,6 +87,82 @@ async fn adding_a_node_plans_applies_that_plan_and_follows_the_move() {
     assert_eq!(server.changes(), [ADD, PLAN, APPLY]);
     let bodies: Vec<_> = server.seen().into_iter().filter(|seen| !seen.body.is_empty()).map(|seen| seen.body).collect();
     assert_eq!(bodies, [r#"{"url":"http://127.0.0.1:8095","zone":"b"}"#, r#"{"epoch":7}"#]);
+}
+
+#[tokio::test]
+async fn a_dry_run_prints_the_plan_and_asks_for_nothing_else() {
+    let server = Server::start().await;
+    let path = format!("/api/v1/admin/nodes/{}", node(false).id);
+    let shown = plan(&["a change"]);
+    server.on(NODES, 200, &nodes(vec![node(false)])).on(ADD, 200, &shown).on(APPLY, 200, &shown);
+    for request in [format!("POST {path}/drain"), format!("PATCH {path}"), format!("DELETE {path}")] {
+        server.on(&request, 200, &shown);
+    }
+    let lines = [
+        (vec!["node", "add", "http://127.0.0.1:8095", "--dry-run"], format!("{ADD}?dry_run=true")),
+        (vec!["node", "drain", "5b7b", "--dry-run"], format!("POST {path}/drain?dry_run=true")),
+        (vec!["node", "set", "5b7b", "--weight", "7", "--dry-run"], format!("PATCH {path}?dry_run=true")),
+        (vec!["node", "remove", "5b7b", "--dry-run"], format!("DELETE {path}?dry_run=true&force=false")),
+        (vec!["rebalance", "apply", "--dry-run"], format!("{APPLY}?dry_run=true")),
+    ];
+    for (position, (line, request)) in lines.iter().enumerate() {
+        let dry = run(&server.url, line).await;
+        assert_eq!(dry.code, 0, "{line:?}: {}", dry.stderr);
+        assert!(
+            dry.stdout.contains("a change") && dry.stderr.contains("Nothing was changed"),
+            "{line:?}: {}",
+            dry.stdout
+        );
+        let json = run(&server.url, &[&["--json"], line.as_slice()].concat()).await;
+        assert_eq!(json.json(), serde_json::to_value(&shown).unwrap(), "{line:?}");
+        assert_eq!(server.changes()[2 * position..], [request.clone(), request.clone()]);
+    }
+}
+
+#[tokio::test]
+async fn what_is_lost_is_listed_and_has_to_be_accepted() {
+    let server = Server::start().await;
+    let remove = format!("DELETE /api/v1/admin/nodes/{}", node(false).id);
+    let lossy = RebalancePlan { partitions_lost: 512, replicas_wanted: 1, ..plan(&["give up and remove"]) };
+    let video_id = triton_api::VideoId::generate();
+    let blob = LostBlob { key: format!("v/{video_id}/0/original-000001").parse().unwrap(), video_id };
+    let losses = Page { items: vec![blob.clone()], next_cursor: Some("x:7".to_owned()) };
+    server.on(NODES, 200, &nodes(vec![node(false)])).on(&remove, 200, &lossy).on(PLAN, 200, &lossy);
+    server.on("GET /api/v1/admin/rebalance/losses", 200, &losses);
+    let dry = run(&server.url, &["node", "remove", "5b7b", "--force", "--dry-run"]).await;
+    assert!(dry.stdout.contains("512 partitions") && dry.stdout.contains("--accept-loss"), "{}", dry.stdout);
+    assert!(dry.stderr.contains(blob.key.as_str()), "{}", dry.stderr);
+    let listed = run(&server.url, &["rebalance", "losses"]).await;
+    assert!(listed.stdout.contains(blob.key.as_str()) && listed.stdout.contains("--cursor x:7"), "{}", listed.stdout);
+    server.on(APPLY, 202, &state(RebalancePhase::Migrating, 7));
+    let begun = run(&server.url, &["rebalance", "apply", "--accept-loss", "--no-wait"]).await;
+    assert_eq!(begun.code, 0, "{}", begun.stderr);
+    let body = server.seen().into_iter().rev().find(|seen| seen.line == APPLY).unwrap().body;
+    assert_eq!(body, r#"{"epoch":7,"accept_loss":true}"#);
+}
+
+#[tokio::test]
+async fn the_state_tells_what_the_last_move_came_to() {
+    let server = Server::start().await;
+    let last = FinishedRebalance {
+        from: Epoch::new(6),
+        to: Epoch::new(7),
+        aborting: false,
+        partitions_done: 614,
+        partitions_total: 614,
+        bytes_done: 50 << 20,
+        bytes_total: 50 << 20,
+        bytes_per_second: 5 << 20,
+        started_at: "2026-11-24T10:00:00Z".parse().unwrap(),
+        ended_at: "2026-11-24T10:00:15Z".parse().unwrap(),
+        errors: Vec::new(),
+        reason: None,
+    };
+    server.on(STATE, 200, &Rebalance { last: Some(last), ..state(RebalancePhase::Stable, 7) });
+    let shown = run(&server.url, &["rebalance", "status"]).await;
+    for part in ["epoch 6 to 7", "614 partitions, 50 MiB in 15 s (5.0 MiB/s)"] {
+        assert!(shown.stdout.contains(part), "{part} in {}", shown.stdout);
+    }
 }
 
 #[tokio::test]

@@ -1,9 +1,11 @@
 //! What is measured. One file for each topic; `CASES` is the list.
 
 mod get;
+mod placement;
 mod population;
 mod put;
 mod range;
+mod rebalance;
 mod web;
 
 use crate::{harness::Bench, report::Outcome};
@@ -24,6 +26,8 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "web-hot-200k", what: "hot segments of 200 KiB, 64 connections", run: web::hot_two_hundred_kib },
     Case { name: "relay-1m", what: "relayed segments of 1 MiB, 16 connections", run: web::relay_one_mib },
     Case { name: "relay-200k", what: "relayed segments of 200 KiB, 64 connections", run: web::relay_two_hundred_kib },
+    Case { name: "placement", what: "making and changing a layout of 50 nodes", run: placement::fifty_nodes },
+    Case { name: "rebalance", what: "a second node comes while 8 viewers read", run: rebalance::second_node },
     Case { name: "population", what: "reads and restart with a million blobs", run: population::million },
     Case { name: "put-1m", what: "durable PUT of 1 MiB to a node", run: put::one_mib },
     Case { name: "put-200k", what: "durable PUT of 200 KiB to a node, 16 writers", run: put::two_hundred_kib },

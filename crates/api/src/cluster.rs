@@ -22,6 +22,8 @@ pub mod route {
     pub const REBALANCE_PLAN: &str = "/api/v1/admin/rebalance/plan";
     /// Begin the migration.
     pub const REBALANCE_APPLY: &str = "/api/v1/admin/rebalance/apply";
+    /// What would be lost with the nodes that are to be given up.
+    pub const REBALANCE_LOSSES: &str = "/api/v1/admin/rebalance/losses";
     /// Hold the migration.
     pub const REBALANCE_PAUSE: &str = "/api/v1/admin/rebalance/pause";
     /// Go on with the migration.
@@ -119,6 +121,9 @@ pub struct RemoveNode {
     /// Remove a node that does not answer: its replicas are made anew from the other holders.
     #[serde(default)]
     pub force: bool,
+    /// Change nothing; the answer is 200 with the plan.
+    #[serde(default)]
+    pub dry_run: bool,
 }
 
 /// A process that transcodes.

@@ -40,6 +40,8 @@ pub mod route {
 pub const EPOCH_HEADER: &str = "triton-epoch";
 /// Header with the BLAKE3 hash that the sender declares; the blob is stored only if it is true.
 pub const HASH_HEADER: &str = "triton-blake3";
+/// Header of a read that copies a blob to another node: it yields to the reads of viewers.
+pub const BACKGROUND_HEADER: &str = "triton-background";
 
 /// Header of an answer with a whole content: the sum of its block sums as eight hexadecimal digits, see
 /// [`BlockSums`](crate::sums::BlockSums).

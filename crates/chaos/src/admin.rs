@@ -116,7 +116,7 @@ impl Admin {
     async fn apply(&mut self) -> Result<(), ClientError> {
         let plan = self.ask(move |web| async move { web.rebalance_plan().await }).await?;
         self.stage.ledger.administered("plan");
-        let request = ApplyRequest { epoch: Some(plan.epoch) };
+        let request = ApplyRequest { epoch: Some(plan.epoch), ..ApplyRequest::default() };
         self.done("apply", move |web| async move { web.rebalance_apply(request).await }).await?;
         match self.rng.random_range(0..10) {
             0 | 1 => self.done("pause", move |web| async move { web.rebalance_pause().await }).await,

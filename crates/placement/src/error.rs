@@ -44,11 +44,14 @@ pub enum PlacementError {
     },
     /// The change would take active nodes away and leave fewer than there are replicas.
     #[error(
-        "only {remaining} active nodes would remain for {wanted} replicas: add a node first, or lower the number of replicas"
+        "{wanted} replicas are wanted, {kept} are kept now, and only {remaining} active nodes would remain: add a node \
+         first (in the same change, if you like), or lower the number of replicas"
     )]
     TooFewNodes {
         /// The replicas that are wanted.
         wanted: u8,
+        /// The replicas that there are: no more than active nodes.
+        kept: usize,
         /// The active nodes that would remain.
         remaining: usize,
     },

@@ -55,7 +55,8 @@ pub fn change(current: &Layout, nodes: Vec<LayoutNode>, replicas: u8) -> Result<
     check_nodes(&nodes, replicas)?;
     let remaining = active_count(&nodes);
     if remaining < usize::from(replicas) && remaining < active_count(&current.nodes) {
-        return Err(PlacementError::TooFewNodes { wanted: replicas, remaining });
+        let kept = active_count(&current.nodes).min(usize::from(current.replicas));
+        return Err(PlacementError::TooFewNodes { wanted: replicas, kept, remaining });
     }
     if current.epoch == Epoch::new(u64::MAX) {
         return Err(PlacementError::LastEpoch { epoch: current.epoch });

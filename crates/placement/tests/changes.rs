@@ -124,7 +124,7 @@ fn a_dead_node_is_replaced_at_its_own_address_in_one_change() {
 #[test]
 fn a_change_that_leaves_fewer_nodes_than_replicas_is_refused() {
     let first = layout::first(equal_nodes(3), 3).unwrap();
-    let too_few = |remaining| Err(PlacementError::TooFewNodes { wanted: 3, remaining });
+    let too_few = |remaining| Err(PlacementError::TooFewNodes { wanted: 3, kept: 3, remaining });
     assert_eq!(layout::change(&first, equal_nodes(2), 3), too_few(2));
     for state in [NodeState::Draining, NodeState::Down] {
         let mut nodes = equal_nodes(3);
@@ -144,7 +144,8 @@ fn reasons_are_sentences() {
     let refused = layout::change(&layout::first(equal_nodes(3), 3).unwrap(), equal_nodes(2), 3).unwrap_err();
     assert_eq!(
         refused.to_string(),
-        "only 2 active nodes would remain for 3 replicas: add a node first, or lower the number of replicas"
+        "3 replicas are wanted, 3 are kept now, and only 2 active nodes would remain: add a node first (in the same \
+         change, if you like), or lower the number of replicas"
     );
     let empty = layout::first(vec![], 3).unwrap_err();
     assert_eq!(empty.to_string(), "no node is active: at least one must hold the content");

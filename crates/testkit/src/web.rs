@@ -35,22 +35,23 @@ pub struct WebService {
 impl WebService {
     /// Starts an all-in-one service on free ports, with further arguments.
     pub async fn start(args: &[&str]) -> Self {
+        Self::start_with(args, |program| program).await
+    }
+
+    /// The same under another program, or with variables in its environment.
+    pub async fn start_with(args: &[&str], adapt: impl FnOnce(Program) -> Program) -> Self {
         let node = format!("127.0.0.1:{}", free_port());
-        let mut service = Self::launch(args, &["--node-listen", &node]).await;
+        let mut service = Self::launch(args, &["--node-listen", &node], adapt).await;
         service.node_url = format!("http://{node}").parse().unwrap();
         service
     }
 
-    /// The same with the program adapted: other variables of its environment, another program around it.
+    /// The same without an embedded node, with the program adapted.
     pub async fn start_under(args: &[&str], adapt: impl FnOnce(Program) -> Program) -> Self {
-        Self::launch_under(args, &[], adapt).await
+        Self::launch(args, &[], adapt).await
     }
 
-    async fn launch(args: &[&str], more: &[&str]) -> Self {
-        Self::launch_under(args, more, |program| program).await
-    }
-
-    async fn launch_under(args: &[&str], more: &[&str], adapt: impl FnOnce(Program) -> Program) -> Self {
+    async fn launch(args: &[&str], more: &[&str], adapt: impl FnOnce(Program) -> Program) -> Self {
         let temporary = tempfile::tempdir().unwrap();
         let listen = format!("127.0.0.1:{}", free_port());
         let program = Program::ours("web-svc", temporary.path().join("log"))
@@ -80,7 +81,7 @@ impl WebService {
     pub async fn worker(etcd: &str, args: &[&str]) -> Self {
         let mut all = vec!["worker", "--metadata", etcd];
         all.extend(args);
-        Self::launch(&all, &[]).await
+        Self::launch(&all, &[], |program| program).await
     }
 
     /// Kills it if it still runs, starts it again with the same arguments, and waits until it is ready.

@@ -21,7 +21,7 @@ use triton_kit::{document, health, layers, secret};
 use utoipa::openapi::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::node::Node;
+use crate::{courtesy, node::Node};
 
 const TITLE: &str = "TritonTube storage node";
 const DESCRIPTION: &str = "Immutable blobs on one disk. A key has one content for ever; every byte that leaves a node was \
@@ -63,7 +63,7 @@ pub(crate) fn router(node: Node, required: Option<ClusterSecret>) -> Router {
 async fn notice(State(node): State<Node>, request: Request, next: Next) -> Response {
     node.presence.hear();
     let _busy = request.uri().path().starts_with(route::BLOB_PREFIX).then(|| node.foreground.begin());
-    next.run(request).await
+    courtesy::observe(node.clone(), request, next).await
 }
 
 /// The OpenAPI document of a node, without starting one.

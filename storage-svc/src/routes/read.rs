@@ -12,7 +12,7 @@ use http::{
 use triton_api::{
     BlobHash, BlobKey, ProblemType,
     range::{self, RangeRequest},
-    storage::{BLOCK_SUMS_HEADER, route},
+    storage::{BACKGROUND_HEADER, BLOCK_SUMS_HEADER, route},
 };
 use triton_kit::ApiError;
 
@@ -56,7 +56,9 @@ pub(super) async fn get_blob(
 ) -> Result<Response, ApiError> {
     let wish = Wish::of(&headers);
     node.presence.admit().await?;
-    if let Some(cache) = &node.cache
+    // What moves between nodes is read once, and must not displace what viewers want.
+    if !headers.contains_key(BACKGROUND_HEADER)
+        && let Some(cache) = &node.cache
         && let Some(answer) = from_cache(cache, &key, &wish).await?
     {
         return Ok(answer);

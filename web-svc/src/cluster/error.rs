@@ -67,6 +67,18 @@ pub enum ClusterError {
         /// What there is.
         found: Epoch,
     },
+    /// Nodes that alone hold something are to be given up.
+    #[error(
+        "{partitions} of 1024 partitions lie on {} alone, and would be lost. Start what you can of it again; or look at \
+         what is lost (`tritonctl rebalance losses`) and apply with `accept_loss` (`--accept-loss`).",
+        names(nodes)
+    )]
+    Loss {
+        /// How many partitions.
+        partitions: usize,
+        /// Their only holders, and others that are given up.
+        nodes: Vec<NodeId>,
+    },
     /// A node that is to be added or asked does not answer.
     #[error("{url} does not answer as a storage node: {source}.")]
     NoAnswer {
@@ -89,6 +101,11 @@ pub enum ClusterError {
     Lost(#[from] tokio::task::JoinError),
 }
 
+fn names(nodes: &[NodeId]) -> String {
+    let names: Vec<String> = nodes.iter().map(NodeId::to_string).collect();
+    format!("node{} {}", if names.len() == 1 { "" } else { "s" }, names.join(", "))
+}
+
 impl ClusterError {
     /// Whether somebody else changed the records meanwhile, so that deciding again may succeed.
     pub(super) fn is_conflict(&self) -> bool {
@@ -101,7 +118,7 @@ impl From<ClusterError> for ApiError {
         let kind = match &error {
             ClusterError::UnknownNode(_) => ProblemType::NotFound,
             ClusterError::Invalid(_) | ClusterError::NoAnswer { .. } => ProblemType::Unprocessable,
-            ClusterError::Refused(_) => ProblemType::Conflict,
+            ClusterError::Refused(_) | ClusterError::Loss { .. } => ProblemType::Conflict,
             ClusterError::Infeasible(_) => ProblemType::Infeasible,
             ClusterError::EpochMoved { .. } => ProblemType::PreconditionFailed,
             ClusterError::Journal(JournalError::Conflict { .. }) => {

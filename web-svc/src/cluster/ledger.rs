@@ -10,6 +10,7 @@ use triton_api::PartitionId;
 use triton_kit::MigrationStep;
 
 use super::{
+    cursor::{Cursors, Route},
     error::ClusterError,
     migration::{ERRORS_MAX, MigrationRecord},
     partition_set::PartitionSet,
@@ -35,6 +36,7 @@ pub(super) struct Ledger {
 #[derive(Debug)]
 struct Entries {
     done: PartitionSet,
+    cursors: Cursors,
     bytes_done: u64,
     errors: VecDeque<String>,
     rate: Rate,
@@ -46,6 +48,7 @@ impl Ledger {
         Self {
             entries: Mutex::new(Entries {
                 done: record.done.clone(),
+                cursors: record.cursors.clone(),
                 bytes_done: record.bytes_done,
                 errors: record.errors.iter().cloned().collect(),
                 rate: Rate::starting_at(Instant::now()),
@@ -58,6 +61,20 @@ impl Ledger {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Where a pull goes on.
+    pub(super) fn cursor(&self, route: Route) -> Option<String> {
+        self.lock().cursors.after(route).map(str::to_owned)
+    }
+
+    /// A pull has come to a cursor, or is through.
+    pub(super) fn moved(&self, route: Route, cursor: Option<String>) {
+        let mut entries = self.lock();
+        match cursor {
+            Some(after) => entries.cursors.advance(route, after),
+            None => entries.cursors.forget(route),
+        }
+    }
+
     pub(super) fn copied(&self, bytes: u64) {
         let mut entries = self.lock();
         entries.bytes_done += bytes;
@@ -67,6 +84,7 @@ impl Ledger {
 
     pub(super) fn finished(&self, partition: PartitionId) {
         let mut entries = self.lock();
+        entries.cursors.finish(partition);
         if !entries.done.contains(partition) {
             entries.done.insert(partition);
             metrics::counter!("triton_rebalance_partitions_total").increment(1);
@@ -107,6 +125,7 @@ impl Ledger {
         let mut entries = self.lock();
         MigrationRecord {
             done: entries.done.clone(),
+            cursors: entries.cursors.clone(),
             bytes_done: entries.bytes_done,
             // The last steps of a paused migration are written after the pause, and would leave their rate behind.
             bytes_per_second: if record.paused { 0 } else { entries.rate.at(Instant::now()) },

@@ -13,13 +13,13 @@ use super::{
     error::ClusterError,
     fence,
     ledger::{self, Ledger},
-    migration::{self, MigrationPhase, MigrationRecord},
-    mover::{MoveError, Mover},
+    migration::{self, FinishedMigration, MigrationPhase, MigrationRecord},
+    mover::{MoveError, Mover, PullLog},
     moves::{self, Round, Task},
     pace::Backoff,
     records::State,
 };
-use crate::journal::{Change, RecordKey};
+use crate::journal::{Change, Expect, RecordKey};
 
 /// Partitions that move at once: few, so that viewers come first.
 const PARTITIONS_IN_FLIGHT: usize = 4;
@@ -217,7 +217,7 @@ impl Work {
     async fn run_task(&self, task: &Task) -> Result<(), MoveError> {
         let mover = self.cluster.mover(&self.record, &self.hold);
         for pull in &task.pulls {
-            mover.pull(task.partition, pull, |bytes| self.ledger.copied(bytes)).await?;
+            mover.pull(task.partition, pull, &PullLog::Migration(&self.ledger)).await?;
         }
         Ok(())
     }
@@ -308,10 +308,10 @@ impl Work {
         let records = &self.cluster.records;
         records
             .decide(|state| {
-                if self.own(state).is_none() {
-                    return Ok(((), None));
-                }
+                let Some(own) = self.own(state) else { return Ok(((), None)) };
                 let change = Change::new().delete(RecordKey::migration(), state.expect_migration());
+                let last = FinishedMigration::new(own.clone(), Timestamp::now());
+                let change = change.put(RecordKey::last_migration(), Expect::Anything, &last)?;
                 Ok(((), Some(super::control::removal(state, &self.migration.removals, &empty, change)?)))
             })
             .await?;

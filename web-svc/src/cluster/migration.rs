@@ -22,7 +22,7 @@ use triton_api::{
 };
 use triton_placement::movement;
 
-use super::{partition_set::PartitionSet, plan::Proposal};
+use super::{cursor::Cursors, partition_set::PartitionSet, plan::Proposal};
 
 /// Errors kept for the person who looks at a migration.
 pub const ERRORS_MAX: usize = 20;
@@ -56,6 +56,9 @@ pub struct MigrationRecord {
     pub partitions_total: u32,
     /// Partitions whose new holders have everything.
     pub done: PartitionSet,
+    /// How far the pulls of unfinished partitions have come.
+    #[serde(default, skip_serializing_if = "Cursors::is_empty")]
+    pub cursors: Cursors,
     /// Payload bytes to copy, as planned.
     pub bytes_total: u64,
     /// Payload bytes copied.
@@ -82,6 +85,33 @@ pub struct MigrationRecord {
     pub rest: Rest,
 }
 
+/// The record of the migration that ended last: its figures.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FinishedMigration {
+    /// As it was when it ended.
+    pub migration: MigrationRecord,
+    /// When that was.
+    pub ended_at: Timestamp,
+    /// Fields of newer versions.
+    #[serde(flatten)]
+    pub rest: Rest,
+}
+
+impl FinishedMigration {
+    /// A migration that has ended now.
+    pub fn new(migration: MigrationRecord, ended_at: Timestamp) -> Self {
+        Self { migration, ended_at, rest: Rest::new() }
+    }
+
+    /// Payload bytes copied per second, from its beginning to its commit.
+    pub fn bytes_per_second(&self) -> u64 {
+        let MigrationRecord { started_at, committed_at, bytes_done, .. } = &self.migration;
+        let took = committed_at.unwrap_or(self.ended_at).duration_since(*started_at);
+        let millis = u64::try_from(took.as_millis()).unwrap_or(0).max(1);
+        bytes_done.saturating_mul(1000) / millis
+    }
+}
+
 impl MigrationRecord {
     fn starting(record: &LayoutRecord, bytes_total: u64, removals: Vec<NodeId>, now: Timestamp) -> Self {
         let target = record.write_layout();
@@ -95,6 +125,7 @@ impl MigrationRecord {
             aborting: false,
             partitions_total: u32::try_from(partitions_total).unwrap_or(u32::MAX),
             done: PartitionSet::default(),
+            cursors: Cursors::default(),
             bytes_total,
             bytes_done: 0,
             bytes_per_second: 0,
@@ -150,7 +181,7 @@ pub fn commit(
     let migration = MigrationRecord {
         phase: MigrationPhase::Reclaiming,
         bytes_per_second: 0,
-        errors: Vec::new(),
+        cursors: Cursors::default(),
         committed_at: Some(now),
         ..running.clone()
     };

@@ -2,7 +2,7 @@
 //!
 //! The layout, what is staged and how far a migration has come are records behind the journal, so that a restart goes on
 //! where the process before stopped. Pure decisions: [`staged`], [`plan`], [`migration`], `moves`, `fence`, `census`,
-//! `replacement`, `named`. Work: `migrate` runs a migration, `upkeep` repairs, `replace` replaces nodes that stay away, `announce`
+//! `replacement`, `named`, `cursor`. Work: `migrate` runs a migration, `upkeep` repairs, `replace` replaces nodes that stay away, `announce`
 //! tells the nodes the layout.
 //!
 //! A migration is safe at every step, because
@@ -16,10 +16,12 @@ mod adopt;
 mod announce;
 pub mod census;
 pub mod control;
+pub mod cursor;
 pub mod error;
 mod fence;
 mod health;
 mod ledger;
+mod loss;
 mod metrics;
 mod migrate;
 pub mod migration;
@@ -42,6 +44,7 @@ mod settings;
 pub mod staged;
 mod start;
 mod upkeep;
+pub mod wish;
 
 use std::sync::Arc;
 

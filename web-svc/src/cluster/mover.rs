@@ -1,6 +1,9 @@
 //! Lets nodes pull and release partitions, in bounded steps.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
@@ -12,11 +15,45 @@ use triton_api::{
 };
 use triton_kit::MigrationStep;
 
-use super::{moves::Pull, pace::Throttle};
+use super::{cursor::Route, ledger::Ledger, moves::Pull, pace::Throttle};
 
 /// Payload bytes of one step: what is at most repeated when a node dies, and done within a step's deadline even on a disk
 /// of a few hundred kilobytes per second.
 const STEP_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// What is told about a pull as it goes on, and asked when it begins.
+pub(super) enum PullLog<'a> {
+    /// A migration: it is told, and remembered over a restart.
+    Migration(&'a Ledger),
+    /// A repair: its bytes are counted.
+    Repair(&'a AtomicU64),
+}
+
+impl PullLog<'_> {
+    fn cursor(&self, route: Route) -> Option<String> {
+        match self {
+            Self::Migration(ledger) => ledger.cursor(route),
+            Self::Repair(_) => None,
+        }
+    }
+
+    fn moved(&self, route: Route, cursor: Option<String>) {
+        match self {
+            Self::Migration(ledger) => ledger.moved(route, cursor),
+            Self::Repair(_) => {}
+        }
+    }
+
+    fn copied(&self, bytes: u64) {
+        match self {
+            Self::Migration(ledger) => ledger.copied(bytes),
+            Self::Repair(copied) => {
+                copied.fetch_add(bytes, Ordering::Relaxed);
+                metrics::counter!("triton_repair_bytes_total").increment(bytes);
+            }
+        }
+    }
+}
 
 /// Why content did not move.
 #[derive(Debug, Error)]
@@ -65,20 +102,20 @@ impl Mover<'_> {
         Ok(NodeClient::new(self.caller.clone(), node.url.clone()))
     }
 
-    /// Fetches everything that the sources have and the node lacks; returns the bytes through `copied`, step by step.
+    /// Fetches everything that the sources have and the node lacks, step by step, each told to `log`.
     ///
     /// One node of each group is asked; the others of the group stand by for what it cannot deliver.
     pub(super) async fn pull(
         &self,
         partition: PartitionId,
         Pull { to, sources }: &Pull,
-        copied: impl Fn(u64),
+        log: &PullLog<'_>,
     ) -> Result<(), MoveError> {
         let mut undelivered = BTreeSet::new();
         for group in sources {
             let mut outcome = Ok(BTreeSet::new());
             for from in group {
-                outcome = self.pull_from(partition, *to, *from, &copied).await;
+                outcome = self.pull_from(Route { partition, to: *to, from: *from }, log).await;
                 match &outcome {
                     Ok(failed) if failed.is_empty() => break,
                     Err(MoveError::Held) => return Err(MoveError::Held),
@@ -91,29 +128,26 @@ impl Mover<'_> {
     }
 
     /// One source through to the end of its inventory; returns the keys that it listed and could not deliver.
-    async fn pull_from(
-        &self,
-        partition: PartitionId,
-        to: NodeId,
-        from: NodeId,
-        copied: &impl Fn(u64),
-    ) -> Result<BTreeSet<BlobKey>, MoveError> {
+    async fn pull_from(&self, route: Route, log: &PullLog<'_>) -> Result<BTreeSet<BlobKey>, MoveError> {
+        let Route { partition, to, from } = route;
         let client = self.client(to)?;
         let bytes_max = self.throttle.step_bytes(STEP_BYTES_MAX);
-        let mut step = PullRequest { from, epoch: self.record.write_epoch(), cursor: None, bytes_max };
+        let mut step = PullRequest { from, epoch: self.record.write_epoch(), cursor: log.cursor(route), bytes_max };
         let mut failed = BTreeSet::new();
+        MigrationStep::PullBegun.reached();
         loop {
             if self.hold.is_cancelled() {
                 return Err(MoveError::Held);
             }
-            if step.cursor.is_none() {
-                MigrationStep::PullBegun.reached();
-            }
             let report = client.pull(partition, &step).await;
             let report = report.map_err(|source| MoveError::Pull { to, from, partition, source: Box::new(source) })?;
             MigrationStep::PullPageDone.reached();
-            copied(report.bytes_copied);
+            log.copied(report.bytes_copied);
             failed.extend(report.failed);
+            // Behind a cursor lies nothing that is still to be had: who goes on later does not look there again.
+            if failed.is_empty() {
+                log.moved(route, report.next_cursor.clone());
+            }
             // The bytes are accounted for whether or not the wait is cut short.
             tokio::select! {
                 () = self.throttle.spend(report.bytes_copied) => {}

@@ -3,12 +3,17 @@
 use jiff::Timestamp;
 use triton_api::{
     cluster::{self, Node, NodeHealth},
-    layout::{LayoutNode, LayoutRecord, NodeState},
-    rebalance::{Rebalance, RebalancePhase},
+    layout::{LayoutNode, LayoutRecord},
+    rebalance::{FinishedRebalance, Rebalance, RebalancePhase},
 };
 
 use super::{
-    Cluster, error::ClusterError, health::HealthBoard, migration::MigrationPhase, plan::count, rate::eta_seconds,
+    Cluster,
+    error::ClusterError,
+    health::HealthBoard,
+    migration::{FinishedMigration, MigrationPhase},
+    plan::{count, effective_replicas},
+    rate::eta_seconds,
     records::State,
 };
 use crate::membership::Membership;
@@ -16,7 +21,8 @@ use crate::membership::Membership;
 impl Cluster {
     /// How the migration stands.
     pub async fn rebalance(&self) -> Result<Rebalance, ClusterError> {
-        Ok(rebalance(&self.records.state().await?))
+        let last = self.records.last().await?;
+        Ok(Rebalance { last: last.as_ref().map(finished), ..rebalance(&self.records.state().await?) })
     }
 
     /// Every node of the layout, then those that are staged to be added.
@@ -49,6 +55,7 @@ fn rebalance(state: &State) -> Rebalance {
             errors: Vec::new(),
             staged,
             reason: None,
+            last: None,
         };
     };
     let left = migration.bytes_total.saturating_sub(migration.bytes_done);
@@ -64,6 +71,25 @@ fn rebalance(state: &State) -> Rebalance {
         eta_seconds: eta_seconds(left, migration.bytes_per_second).filter(|_| copies),
         errors: migration.errors.clone(),
         staged,
+        reason: migration.reason.clone(),
+        last: None,
+    }
+}
+
+fn finished(last: &FinishedMigration) -> FinishedRebalance {
+    let migration = &last.migration;
+    FinishedRebalance {
+        from: migration.from,
+        to: migration.to,
+        aborting: migration.aborting,
+        partitions_done: migration.done.len(),
+        partitions_total: migration.partitions_total,
+        bytes_done: migration.bytes_done,
+        bytes_total: migration.bytes_total,
+        bytes_per_second: last.bytes_per_second(),
+        started_at: migration.started_at,
+        ended_at: last.ended_at,
+        errors: migration.errors.clone(),
         reason: migration.reason.clone(),
     }
 }
@@ -123,7 +149,7 @@ fn overview(state: &State, health: &HealthBoard, membership: &Membership) -> clu
         epoch: record.current.epoch,
         phase: phase(state),
         replicas_wanted: record.write_layout().replicas,
-        replicas_effective: count(effective_replicas(record)).try_into().unwrap_or(u8::MAX),
+        replicas_effective: effective_replicas(&record.current),
         partitions: count(record.current.table.len()),
         balance: triton_placement::balance(&record.current),
         partitions_degraded: partitions_degraded(record, health),
@@ -136,14 +162,9 @@ fn overview(state: &State, health: &HealthBoard, membership: &Membership) -> clu
     }
 }
 
-fn effective_replicas(record: &LayoutRecord) -> usize {
-    let active = record.current.nodes.iter().filter(|node| node.state == NodeState::Active).count();
-    active.min(usize::from(record.current.replicas))
-}
-
 /// Partitions with fewer replicas on nodes that answer than there should be.
 fn partitions_degraded(record: &LayoutRecord, health: &HealthBoard) -> u32 {
-    let wanted = effective_replicas(record);
+    let wanted = usize::from(effective_replicas(&record.current));
     let nodes = &record.current.nodes;
     let up: Vec<bool> = nodes.iter().map(|node| health.health(node) == NodeHealth::Up).collect();
     let answering = |holders: &&Vec<u16>| holders.iter().filter(|at| up.get(usize::from(**at)) == Some(&true)).count();

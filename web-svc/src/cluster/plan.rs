@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use triton_api::{
     NodeId, PartitionId,
-    layout::Layout,
+    layout::{Layout, NodeState},
     rebalance::{PlannedNode, RebalancePlan},
 };
 use triton_placement::{PlacementError, balance, movement, movement_lower_bound};
 
-use super::{census::Census, staged::StagedLayout};
+use super::{census::Census, loss, staged::StagedLayout};
 
 /// A layout that could come next.
 #[derive(Debug, Clone, PartialEq)]
@@ -78,6 +78,10 @@ pub fn plan(proposal: &Proposal, census: &Census) -> RebalancePlan {
         bytes_to_move: bytes.values().sum(),
         balance_before: balance(current),
         balance_after: balance(next),
+        replicas_wanted: next.replicas,
+        replicas_before: effective_replicas(current),
+        replicas_after: effective_replicas(next),
+        partitions_lost: count(loss::partitions(current, next, census).len()),
         nodes: nodes.collect(),
     }
 }
@@ -87,6 +91,12 @@ pub fn no_plan(current: &Layout) -> RebalancePlan {
     let unchanged =
         Proposal { current: current.clone(), next: current.clone(), removals: Vec::new(), changes: Vec::new() };
     plan(&unchanged, &Census::default())
+}
+
+/// The replicas that a layout has of everything: no more than active nodes.
+pub(super) fn effective_replicas(layout: &Layout) -> u8 {
+    let active = layout.nodes.iter().filter(|node| node.state == NodeState::Active).count();
+    u8::try_from(active).unwrap_or(u8::MAX).min(layout.replicas)
 }
 
 pub(super) fn count(number: usize) -> u32 {

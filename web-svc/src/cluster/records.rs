@@ -3,10 +3,16 @@
 use std::sync::Arc;
 
 use tokio::sync::broadcast;
-use triton_api::layout::LayoutRecord;
+use triton_api::{Generation, VideoId, layout::LayoutRecord};
 
-use super::{error::ClusterError, migration::MigrationRecord, replacement::Replacements, staged::StagedLayout};
+use super::{
+    error::ClusterError,
+    migration::{FinishedMigration, MigrationRecord},
+    replacement::Replacements,
+    staged::StagedLayout,
+};
 use crate::{
+    catalog::{TrackRecord, VideoRecord},
     journal::{Change, Expect, Journal, RecordKey},
     store::{Changed, Snapshot, Store, StoreError, Stored},
 };
@@ -85,6 +91,28 @@ impl Records {
 
     pub(super) async fn snapshot(&self) -> Result<Snapshot, StoreError> {
         self.store.snapshot().await
+    }
+
+    /// Videos by their ids, from one on.
+    pub(super) async fn videos_from(&self, id: &str, limit: u32) -> Result<Vec<VideoRecord>, StoreError> {
+        let videos = self.store.list_from::<VideoRecord>("video/", id, limit).await?;
+        Ok(videos.into_iter().map(|(_, stored)| stored.value).collect())
+    }
+
+    /// The renditions of a generation.
+    pub(super) async fn tracks(
+        &self,
+        id: VideoId,
+        generation: Generation,
+        limit: u32,
+    ) -> Result<Vec<TrackRecord>, StoreError> {
+        let tracks = self.store.list::<TrackRecord>(&RecordKey::tracks_prefix(id, generation), limit).await?;
+        Ok(tracks.into_iter().map(|(_, stored)| stored.value).collect())
+    }
+
+    /// The migration that ended last.
+    pub(super) async fn last(&self) -> Result<Option<FinishedMigration>, StoreError> {
+        Ok(self.store.get(&RecordKey::last_migration()).await?.map(|stored| stored.value))
     }
 
     pub(super) async fn state(&self) -> Result<State, ClusterError> {

@@ -183,7 +183,19 @@ fn rested(entry: &Replacement, patience: Patience, now: Timestamp) -> bool {
 fn others_suffice(layout: &Layout, sights: &BTreeMap<NodeId, Sight>, gone: NodeId) -> bool {
     let others = layout.nodes.iter().filter(|node| node.id != gone && node.state == NodeState::Active);
     let up = others.filter(|node| sights.get(&node.id).is_some_and(|sight| sight.health == NodeHealth::Up)).count();
-    up >= usize::from(layout.replicas) && quorum_answers(layout, sights, gone)
+    up >= usize::from(layout.replicas) && quorum_answers(layout, sights, gone) && nothing_is_lost(layout, sights, gone)
+}
+
+/// Whether of everything that the node holds another node that answers has a copy. Losing content is for a person to decide.
+fn nothing_is_lost(layout: &Layout, sights: &BTreeMap<NodeId, Sight>, gone: NodeId) -> bool {
+    let is_up: Vec<bool> = layout
+        .nodes
+        .iter()
+        .map(|node| node.id != gone && sights.get(&node.id).is_some_and(|sight| sight.health == NodeHealth::Up))
+        .collect();
+    let holds = |at: &u16| layout.nodes.get(usize::from(*at)).is_some_and(|node| node.id == gone);
+    let mut held = layout.table.iter().filter(|holders| holders.iter().any(holds));
+    held.all(|holders| holders.iter().any(|at| is_up.get(usize::from(*at)) == Some(&true)))
 }
 
 /// Whether fewer nodes are silent than could have acknowledged a write among themselves, `except` aside: a migration waits
@@ -252,6 +264,16 @@ mod tests {
             None,
             "most are silent: is it me?"
         );
+    }
+
+    #[test]
+    fn a_node_that_alone_holds_something_is_left_to_a_person() {
+        let decide = |replicas: u8, seen: &[Sight]| {
+            decide(&layout_of(4, replicas), &sights(seen), &Replacements::default(), PATIENCE, NOW)
+        };
+        assert_eq!(decide(1, &[up(), up(), up(), down(9000)]), None);
+        assert_eq!(decide(2, &[up(), up(), up(), down(9000)]), Some(Decision::Replace(node(4).id)));
+        assert_eq!(decide(2, &[up(), up(), down(10), down(9000)]), None, "the other one may come back");
     }
 
     #[test]

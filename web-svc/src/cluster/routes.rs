@@ -5,22 +5,24 @@ use axum::{
     http::{HeaderValue, StatusCode, header::LOCATION},
     response::{IntoResponse, Response},
 };
+use serde::Serialize;
 use triton_api::{
     NodeId, Page, Problem,
     cluster::{self, NewNode, Node, NodeChange, RemoveNode, route},
-    rebalance::{ApplyRequest, Rebalance, RebalancePlan},
+    rebalance::{ApplyRequest, DryRun, LossQuery, LostBlob, Rebalance, RebalancePlan},
 };
 use triton_kit::{
     ApiError,
     extract::{Json, Path, Query},
 };
-use utoipa::openapi::OpenApi;
+use utoipa::{ToSchema, openapi::OpenApi};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     Cluster,
-    control::{Application, Removal},
+    control::Application,
     error::ClusterError,
+    wish::{Removal, Wish},
 };
 
 impl Cluster {
@@ -32,6 +34,10 @@ impl Cluster {
     async fn show_node(&self, id: NodeId) -> Result<Json<Node>, ClusterError> {
         let nodes = self.nodes().await?;
         nodes.into_iter().find(|node| node.id == id).map(Json).ok_or(ClusterError::UnknownNode(id))
+    }
+
+    async fn show_plan(&self, wish: Wish) -> Result<Response, ApiError> {
+        Ok(Json(self.plan_wish(wish).await?).into_response())
     }
 }
 
@@ -48,6 +54,7 @@ fn table() -> OpenApiRouter<Cluster> {
         .routes(routes!(drain_node))
         .routes(routes!(show_rebalance))
         .routes(routes!(plan_rebalance))
+        .routes(routes!(list_losses))
         .routes(routes!(apply_rebalance))
         .routes(routes!(pause_rebalance))
         .routes(routes!(resume_rebalance))
@@ -78,7 +85,9 @@ async fn list_nodes(State(cluster): State<Cluster>) -> Result<Json<Page<Node>>, 
 /// The node must answer; its id is asked there. Nothing moves before `rebalance/apply`.
 #[utoipa::path(
     post, path = route::NODES, tag = "cluster", operation_id = "addNode", request_body = NewNode,
+    params(DryRun),
     responses(
+        (status = 200, description = "With `dry_run`: what it would move; nothing is changed.", body = RebalancePlan),
         (status = 202, description = "Staged.", body = Node,
          headers(("location" = String, description = "The node's path."))),
         (status = 409, description = "It is part of the cluster already, or of another one.",
@@ -87,7 +96,14 @@ async fn list_nodes(State(cluster): State<Cluster>) -> Result<Json<Page<Node>>, 
          body = Problem, content_type = "application/problem+json"),
     )
 )]
-async fn add_node(State(cluster): State<Cluster>, Json(new): Json<NewNode>) -> Result<Response, ApiError> {
+async fn add_node(
+    State(cluster): State<Cluster>,
+    Query(DryRun { dry_run }): Query<DryRun>,
+    Json(new): Json<NewNode>,
+) -> Result<Response, ApiError> {
+    if dry_run {
+        return cluster.show_plan(Wish::Add(new)).await;
+    }
     let id = cluster.add_node(new).await?;
     let mut response = (StatusCode::ACCEPTED, cluster.show_node(id).await?).into_response();
     if let Ok(path) = HeaderValue::from_str(&route::NODE.replace("{node_id}", &id.to_string())) {
@@ -99,8 +115,9 @@ async fn add_node(State(cluster): State<Cluster>, Json(new): Json<NewNode>) -> R
 /// Stage another weight or zone of a node.
 #[utoipa::path(
     patch, path = route::NODE, tag = "cluster", operation_id = "changeNode", request_body = NodeChange,
-    params(("node_id" = NodeId, Path, description = "The node.")),
+    params(("node_id" = NodeId, Path, description = "The node."), DryRun),
     responses(
+        (status = 200, description = "With `dry_run`: what it would move; nothing is changed.", body = RebalancePlan),
         (status = 202, description = "Staged.", body = Node),
         (status = 404, description = "There is no such node.",
          body = Problem, content_type = "application/problem+json"),
@@ -109,10 +126,14 @@ async fn add_node(State(cluster): State<Cluster>, Json(new): Json<NewNode>) -> R
 async fn change_node(
     State(cluster): State<Cluster>,
     Path(id): Path<NodeId>,
+    Query(DryRun { dry_run }): Query<DryRun>,
     Json(change): Json<NodeChange>,
-) -> Result<(StatusCode, Json<Node>), ApiError> {
+) -> Result<Response, ApiError> {
+    if dry_run {
+        return cluster.show_plan(Wish::Change(id, change)).await;
+    }
     cluster.change_node(id, change).await?;
-    Ok((StatusCode::ACCEPTED, cluster.show_node(id).await?))
+    Ok((StatusCode::ACCEPTED, cluster.show_node(id).await?).into_response())
 }
 
 /// Remove a node that holds nothing, or stage the removal of one that does.
@@ -122,6 +143,7 @@ async fn change_node(
     delete, path = route::NODE, tag = "cluster", operation_id = "removeNode",
     params(("node_id" = NodeId, Path, description = "The node."), RemoveNode),
     responses(
+        (status = 200, description = "With `dry_run`: what it would move; nothing is changed.", body = RebalancePlan),
         (status = 202, description = "Staged: it leaves when the next migration has emptied it.", body = Node),
         (status = 204, description = "Gone."),
         (status = 404, description = "There is no such node.",
@@ -133,8 +155,11 @@ async fn change_node(
 async fn remove_node(
     State(cluster): State<Cluster>,
     Path(id): Path<NodeId>,
-    Query(RemoveNode { force }): Query<RemoveNode>,
+    Query(RemoveNode { force, dry_run }): Query<RemoveNode>,
 ) -> Result<Response, ApiError> {
+    if dry_run {
+        return cluster.show_plan(Wish::Remove { id, force }).await;
+    }
     match cluster.remove_node(id, force).await? {
         Removal::Done => Ok(StatusCode::NO_CONTENT.into_response()),
         Removal::Staged => Ok((StatusCode::ACCEPTED, cluster.show_node(id).await?).into_response()),
@@ -144,8 +169,9 @@ async fn remove_node(
 /// Stage the draining of a node: it gives up everything it holds, and stays.
 #[utoipa::path(
     post, path = route::DRAIN, tag = "cluster", operation_id = "drainNode",
-    params(("node_id" = NodeId, Path, description = "The node.")),
+    params(("node_id" = NodeId, Path, description = "The node."), DryRun),
     responses(
+        (status = 200, description = "With `dry_run`: what it would move; nothing is changed.", body = RebalancePlan),
         (status = 202, description = "Staged.", body = Node),
         (status = 404, description = "There is no such node.",
          body = Problem, content_type = "application/problem+json"),
@@ -156,9 +182,13 @@ async fn remove_node(
 async fn drain_node(
     State(cluster): State<Cluster>,
     Path(id): Path<NodeId>,
-) -> Result<(StatusCode, Json<Node>), ApiError> {
+    Query(DryRun { dry_run }): Query<DryRun>,
+) -> Result<Response, ApiError> {
+    if dry_run {
+        return cluster.show_plan(Wish::Drain(id)).await;
+    }
     cluster.drain_node(id).await?;
-    Ok((StatusCode::ACCEPTED, cluster.show_node(id).await?))
+    Ok((StatusCode::ACCEPTED, cluster.show_node(id).await?).into_response())
 }
 
 /// How the migration stands.
@@ -183,14 +213,24 @@ async fn plan_rebalance(State(cluster): State<Cluster>) -> Result<Json<Rebalance
     Ok(Json(cluster.plan().await?))
 }
 
+/// What applying answers.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+enum Applied {
+    /// How the migration stands.
+    State(Box<Rebalance>),
+    /// With `dry_run`, what it would move.
+    Plan(Box<RebalancePlan>),
+}
+
 /// Begin the migration to what is staged.
 #[utoipa::path(
     post, path = route::REBALANCE_APPLY, tag = "cluster", operation_id = "applyRebalance",
-    request_body = Option<ApplyRequest>,
+    params(DryRun), request_body = Option<ApplyRequest>,
     responses(
-        (status = 200, description = "Nothing is staged: nothing to do.", body = Rebalance),
+        (status = 200, description = "Nothing is staged: nothing to do. With `dry_run`: the plan.", body = Applied),
         (status = 202, description = "Begun.", body = Rebalance),
-        (status = 409, description = "A migration runs already, or the change cannot be done.",
+        (status = 409, description = "A migration runs already, the change cannot be done, or content would be lost.",
          body = Problem, content_type = "application/problem+json"),
         (status = 412, description = "The committed epoch is another one.",
          body = Problem, content_type = "application/problem+json"),
@@ -198,14 +238,38 @@ async fn plan_rebalance(State(cluster): State<Cluster>) -> Result<Json<Rebalance
 )]
 async fn apply_rebalance(
     State(cluster): State<Cluster>,
+    Query(DryRun { dry_run }): Query<DryRun>,
     request: Option<Json<ApplyRequest>>,
-) -> Result<(StatusCode, Json<Rebalance>), ApiError> {
-    let epoch = request.and_then(|Json(request)| request.epoch);
-    let status = match cluster.apply(epoch).await? {
+) -> Result<(StatusCode, Json<Applied>), ApiError> {
+    let request = request.map(|Json(request)| request).unwrap_or_default();
+    if dry_run {
+        let plan = cluster.plan_apply(request).await?;
+        return Ok((StatusCode::OK, Json(Applied::Plan(Box::new(plan)))));
+    }
+    let status = match cluster.apply(request).await? {
         Application::Begun => StatusCode::ACCEPTED,
         Application::NothingToDo => StatusCode::OK,
     };
-    Ok((status, Json(cluster.rebalance().await?)))
+    Ok((status, Json(Applied::State(Box::new(cluster.rebalance().await?)))))
+}
+
+/// What would be lost with the nodes that are to be given up.
+///
+/// The blobs of videos, as metadata names them, that no remaining node has. A page may be empty and not be the last.
+#[utoipa::path(
+    get, path = route::REBALANCE_LOSSES, tag = "cluster", operation_id = "listLosses", params(LossQuery),
+    responses(
+        (status = 200, description = "One page, in the order of the videos; nothing where nothing is lost.",
+         body = Page<LostBlob>),
+        (status = 404, description = "There is no such node.",
+         body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn list_losses(
+    State(cluster): State<Cluster>,
+    Query(query): Query<LossQuery>,
+) -> Result<Json<Page<LostBlob>>, ApiError> {
+    Ok(Json(cluster.losses(&query).await?))
 }
 
 /// Hold the migration; what is on its way ends its step.

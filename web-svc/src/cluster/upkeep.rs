@@ -2,10 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -18,7 +15,7 @@ use super::{
     error::ClusterError,
     fence::is_given_up,
     migration::MigrationPhase,
-    mover::MoveError,
+    mover::{MoveError, PullLog},
     moves::{self, Task},
     plan::count,
 };
@@ -161,11 +158,7 @@ impl Cluster {
         let mover = self.mover(record, hold);
         let copied = AtomicU64::new(0);
         for pull in &task.pulls {
-            let note = |bytes| {
-                copied.fetch_add(bytes, Ordering::Relaxed);
-                metrics::counter!("triton_repair_bytes_total").increment(bytes);
-            };
-            mover.pull(task.partition, pull, note).await?;
+            mover.pull(task.partition, pull, &PullLog::Repair(&copied)).await?;
         }
         let mut blobs_released = 0;
         for node in &task.releases {

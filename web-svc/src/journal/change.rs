@@ -77,6 +77,11 @@ impl RecordKey {
         Self("cluster/migration".to_owned())
     }
 
+    /// The figures of the migration that ended last.
+    pub fn last_migration() -> Self {
+        Self("cluster/last-migration".to_owned())
+    }
+
     /// What was done about nodes that stayed away.
     pub fn replacements() -> Self {
         Self("cluster/replacements".to_owned())

@@ -204,11 +204,21 @@ impl Store {
         prefix: &str,
         limit: u32,
     ) -> Result<Vec<(RecordKey, Stored<T>)>, StoreError> {
+        self.list_from(prefix, "", limit).await
+    }
+
+    /// The same from the key on that has `first` after the prefix.
+    pub async fn list_from<T: DeserializeOwned>(
+        &self,
+        prefix: &str,
+        first: &str,
+        limit: u32,
+    ) -> Result<Vec<(RecordKey, Stored<T>)>, StoreError> {
         // No key contains a character above 'z', so this bound ends the range of the prefix.
         let end = format!("{prefix}\u{7f}");
         let rows =
             sqlx::query("SELECT key, revision, value FROM records WHERE key >= ? AND key < ? ORDER BY key LIMIT ?")
-                .bind(prefix)
+                .bind(format!("{prefix}{first}"))
                 .bind(end)
                 .bind(limit)
                 .fetch_all(&self.readers)

@@ -1,11 +1,12 @@
 //! Nodes and the web side die at bad moments.
 
+use triton_api::rebalance::ApplyRequest;
 use triton_api::{
     cluster::{NewNode, NodeHealth},
     rebalance::RebalancePhase,
 };
 use triton_testkit::eventually;
-use web_svc::cluster::control::Removal;
+use web_svc::cluster::wish::Removal;
 
 use crate::farm::{Content, DEADLINE, Node, Web, quick, slow, start_nodes, urls};
 
@@ -24,7 +25,7 @@ async fn a_new_holder_that_dies_only_delays() {
     let content = web.fill(60, 4000).await;
     web.cluster.add_node(new(&nodes[4])).await.unwrap();
     let plan = web.cluster.plan().await.unwrap();
-    web.cluster.apply(None).await.unwrap();
+    web.cluster.apply(ApplyRequest::default()).await.unwrap();
     web.until(|status| status.bytes_done > 0).await;
     nodes[4].kill();
     web.until(|status| !status.errors.is_empty()).await;
@@ -44,7 +45,7 @@ async fn a_former_holder_that_is_away_does_not_block_and_is_emptied_when_it_retu
     nodes[0].kill();
     eventually(DEADLINE, || async { health_of(&web, &nodes[0]).await == NodeHealth::Down }).await;
     web.cluster.add_node(new(&nodes[4])).await.unwrap();
-    web.cluster.apply(None).await.unwrap();
+    web.cluster.apply(ApplyRequest::default()).await.unwrap();
     web.until_stable().await;
     assert_eq!(web.cluster.layout().borrow().current.epoch.get(), 2);
     nodes[0].restart().await;
@@ -60,7 +61,7 @@ async fn a_web_side_that_dies_goes_on_where_it_stopped() {
     web.cluster.add_node(new(&nodes[4])).await.unwrap();
     web.cluster.drain_node(nodes[0].id).await.unwrap();
     let plan = web.cluster.plan().await.unwrap();
-    web.cluster.apply(None).await.unwrap();
+    web.cluster.apply(ApplyRequest::default()).await.unwrap();
     web.until(|status| status.bytes_done > 0).await;
     web.crash().await;
 
@@ -81,7 +82,7 @@ async fn a_web_side_that_dies_before_it_reclaims_reclaims_later() {
     let web = Web::start(&dir, patient, &urls(&nodes)).await;
     let content = web.fill(40, 2000).await;
     assert_eq!(web.cluster.remove_node(nodes[0].id, false).await.unwrap(), Removal::Staged);
-    web.cluster.apply(None).await.unwrap();
+    web.cluster.apply(ApplyRequest::default()).await.unwrap();
     web.until(|status| status.epoch.get() == 2).await;
     web.crash().await;
     assert!(nodes[0].blobs().await > 0);
@@ -102,7 +103,7 @@ async fn a_dead_node_is_given_up_and_its_replicas_are_made_anew() {
     eventually(DEADLINE, || async { health_of(&web, &nodes[3]).await == NodeHealth::Down }).await;
     assert!(web.cluster.overview().await.unwrap().partitions_degraded > 0);
     assert_eq!(web.cluster.remove_node(nodes[3].id, true).await.unwrap(), Removal::Staged);
-    web.cluster.apply(None).await.unwrap();
+    web.cluster.apply(ApplyRequest::default()).await.unwrap();
     web.until_stable().await;
     let overview = web.cluster.overview().await.unwrap();
     assert_eq!((overview.nodes.len(), overview.partitions_degraded), (3, 0));

@@ -32,11 +32,14 @@ async fn an_admin_adds_a_node_by_the_typed_client() {
     assert_eq!((added.id, added.staged, added.partitions), (nodes[3].id, true, 0));
     let plan = client.rebalance_plan().await.unwrap();
     assert_eq!(
-        problem(client.rebalance_apply(ApplyRequest { epoch: Some(plan.epoch.next()) }).await),
+        problem(
+            client.rebalance_apply(ApplyRequest { epoch: Some(plan.epoch.next()), ..ApplyRequest::default() }).await
+        ),
         ProblemType::PreconditionFailed
     );
     assert_eq!(problem(client.remove_node(NodeId::from_u128(1), false).await), ProblemType::NotFound);
-    let begun = client.rebalance_apply(ApplyRequest { epoch: Some(plan.epoch) }).await.unwrap();
+    let begun =
+        client.rebalance_apply(ApplyRequest { epoch: Some(plan.epoch), ..ApplyRequest::default() }).await.unwrap();
     assert_eq!((begun.phase, begun.bytes_total), (RebalancePhase::Migrating, plan.bytes_to_move));
     web.until_stable().await;
     let cluster = client.cluster().await.unwrap();

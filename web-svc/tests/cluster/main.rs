@@ -8,5 +8,7 @@ mod migration;
 mod nodes;
 mod orphans;
 mod replacement;
+mod resuming;
 mod reversal;
 mod upkeep;
+mod wishes;

@@ -6,6 +6,7 @@ use std::sync::{
 };
 
 use bytes::Bytes;
+use triton_api::rebalance::ApplyRequest;
 use triton_api::{
     BlobHash, BlobKey, ProblemType,
     cluster::{NewNode, NodeHealth},
@@ -13,7 +14,7 @@ use triton_api::{
 };
 use triton_placement::partition_of;
 use triton_testkit::eventually;
-use web_svc::cluster::control::Removal;
+use web_svc::cluster::wish::Removal;
 
 use crate::farm::{Content, DEADLINE, Node, Web, quick, slow, start_nodes, urls};
 
@@ -30,7 +31,7 @@ async fn a_fifth_node_receives_exactly_what_was_planned() {
     let plan = web.cluster.plan().await.unwrap();
     assert_eq!(plan.replicas_to_move, plan.replicas_to_move_min);
     let copied = AtomicU64::new(0);
-    web.cluster.apply(Some(plan.epoch)).await.unwrap();
+    web.cluster.apply(ApplyRequest { epoch: Some(plan.epoch), ..ApplyRequest::default() }).await.unwrap();
     eventually(DEADLINE, || async {
         let status = web.status().await;
         copied.fetch_max(status.bytes_done, Ordering::Relaxed);
@@ -50,7 +51,7 @@ async fn a_drained_node_ends_empty_and_leaves() {
     let web = Web::start(&dir, quick(), &urls(&nodes)).await;
     let content = web.fill(60, 2000).await;
     web.cluster.drain_node(nodes[0].id).await.unwrap();
-    web.cluster.apply(None).await.unwrap();
+    web.cluster.apply(ApplyRequest::default()).await.unwrap();
     web.until_stable().await;
     assert_eq!(nodes[0].blobs().await, 0);
     assert_eq!(content.misplaced(&web).await, Vec::<String>::new());
@@ -59,7 +60,7 @@ async fn a_drained_node_ends_empty_and_leaves() {
 
     // In one go, with content.
     assert_eq!(web.cluster.remove_node(nodes[1].id, false).await.unwrap(), Removal::Staged);
-    web.cluster.apply(None).await.unwrap();
+    web.cluster.apply(ApplyRequest::default()).await.unwrap();
     web.until_stable().await;
     assert_eq!(nodes[1].blobs().await, 0);
     assert_eq!(web.cluster.nodes().await.unwrap().len(), 3);
@@ -99,7 +100,7 @@ async fn readers_and_writers_notice_nothing_of_an_addition_and_a_drain() {
     };
     web.cluster.add_node(new(&nodes[4])).await.unwrap();
     web.cluster.drain_node(nodes[0].id).await.unwrap();
-    web.cluster.apply(None).await.unwrap();
+    web.cluster.apply(ApplyRequest::default()).await.unwrap();
     web.until_stable().await;
     stop.store(true, Ordering::Relaxed);
     assert!(reader.await.unwrap() > 0);
@@ -117,7 +118,7 @@ async fn a_writer_of_the_former_epoch_is_refused_once_a_migration_runs() {
     web.fill(40, 4000).await;
     let before = web.cluster.layout().borrow().write_epoch();
     web.cluster.add_node(new(&nodes[3])).await.unwrap();
-    web.cluster.apply(None).await.unwrap();
+    web.cluster.apply(ApplyRequest::default()).await.unwrap();
     web.until(|status| status.bytes_done > 0).await;
     let (key, bytes): (BlobKey, _) = ("late".parse().unwrap(), Bytes::from_static(b"late"));
     for node in &nodes {
@@ -136,7 +137,7 @@ async fn a_paused_migration_stands_still_and_goes_on() {
     let web = Web::start(&dir, slow(60_000), &urls(&nodes[..3])).await;
     let content = web.fill(60, 4000).await;
     web.cluster.add_node(new(&nodes[3])).await.unwrap();
-    web.cluster.apply(None).await.unwrap();
+    web.cluster.apply(ApplyRequest::default()).await.unwrap();
     web.until(|status| status.bytes_done > 0).await;
     web.cluster.hold(true).await.unwrap();
     web.until(|status| status.phase == RebalancePhase::Paused && status.bytes_per_second == 0).await;
@@ -160,7 +161,7 @@ async fn what_is_deleted_while_it_moves_stays_deleted() {
     let web = Web::start(&dir, slow(60_000), &urls(&nodes[..3])).await;
     let mut content = web.fill(60, 4000).await;
     web.cluster.add_node(new(&nodes[3])).await.unwrap();
-    web.cluster.apply(None).await.unwrap();
+    web.cluster.apply(ApplyRequest::default()).await.unwrap();
     web.until(|status| status.bytes_done > 0).await;
     let gone: Vec<BlobKey> = content.blobs.keys().step_by(2).cloned().collect();
     for key in &gone {
@@ -186,7 +187,7 @@ async fn what_is_deleted_before_former_holders_release_it_does_not_keep_them_fro
     let web = Web::start(&dir, patient, &urls(&nodes)).await;
     let mut content = web.fill(40, 2000).await;
     web.cluster.drain_node(nodes[0].id).await.unwrap();
-    web.cluster.apply(None).await.unwrap();
+    web.cluster.apply(ApplyRequest::default()).await.unwrap();
     web.until(|status| status.epoch.get() == 2).await;
     assert!(nodes[0].blobs().await > 0);
     let gone: Vec<BlobKey> = content.blobs.keys().step_by(2).cloned().collect();

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use triton_api::rebalance::ApplyRequest;
 use triton_api::{
     NodeId,
     cluster::{NewNode, NodeChange},
@@ -9,7 +10,7 @@ use triton_api::{
 };
 use triton_testkit::eventually;
 use web_svc::{
-    cluster::{Cluster, ClusterError, StartError, control::Removal},
+    cluster::{Cluster, ClusterError, StartError, wish::Removal},
     journal::{Journal, SqliteJournal},
     store::{Durability, Store},
 };
@@ -86,7 +87,10 @@ async fn what_cannot_be_done_is_refused_with_the_reason() {
     let stranger = NodeId::from_u128(7);
     assert!(matches!(cluster.drain_node(stranger).await, Err(ClusterError::UnknownNode(_))));
     assert!(matches!(cluster.remove_node(stranger, false).await, Err(ClusterError::UnknownNode(_))));
-    assert!(matches!(cluster.apply(Some(triton_api::Epoch::new(9))).await, Err(ClusterError::EpochMoved { .. })));
+    assert!(matches!(
+        cluster.apply(ApplyRequest { epoch: Some(triton_api::Epoch::new(9)), ..ApplyRequest::default() }).await,
+        Err(ClusterError::EpochMoved { .. })
+    ));
     assert!(matches!(cluster.hold(true).await, Err(ClusterError::Refused(_))));
     assert!(web.status().await.staged.is_empty());
     assert_eq!(cluster.plan().await.unwrap().changes, Vec::<String>::new());
@@ -122,7 +126,7 @@ async fn one_node_grows_to_three_replicas() {
     for node in &nodes[1..] {
         web.cluster.add_node(new(node)).await.unwrap();
     }
-    web.cluster.apply(None).await.unwrap();
+    web.cluster.apply(ApplyRequest::default()).await.unwrap();
     web.until_stable().await;
     let record = web.cluster.layout().borrow().clone();
     assert!(record.current.table.iter().all(|holders| holders.len() == 3));

@@ -1,6 +1,7 @@
 //! A migration that is taken back.
 
 use bytes::Bytes;
+use triton_api::rebalance::ApplyRequest;
 use triton_api::{BlobHash, BlobKey, cluster::NewNode, layout::NodeState, rebalance::RebalancePhase};
 use web_svc::cluster::ClusterError;
 
@@ -13,7 +14,7 @@ async fn aborting_restores_the_table_and_keeps_what_was_written_meanwhile() {
     let mut content = web.fill(60, 4000).await;
     let before = web.cluster.layout().borrow().current.clone();
     web.cluster.add_node(NewNode { url: nodes[3].url(), zone: None, weight: None }).await.unwrap();
-    web.cluster.apply(None).await.unwrap();
+    web.cluster.apply(ApplyRequest::default()).await.unwrap();
     web.until(|status| status.bytes_done > 0).await;
     for n in 0..40 {
         let key: BlobKey = format!("meanwhile/{n}").parse().unwrap();
@@ -38,7 +39,7 @@ async fn an_abort_can_be_aborted() {
     let web = Web::start(&dir, slow(80_000), &urls(&nodes)).await;
     let content = web.fill(60, 4000).await;
     web.cluster.drain_node(nodes[0].id).await.unwrap();
-    web.cluster.apply(None).await.unwrap();
+    web.cluster.apply(ApplyRequest::default()).await.unwrap();
     web.until(|status| status.bytes_done > 0).await;
     web.cluster.abort().await.unwrap();
     web.cluster.abort().await.unwrap_or_else(|error| assert!(matches!(error, ClusterError::Refused(_)), "{error}"));
@@ -54,7 +55,7 @@ async fn a_committed_migration_cannot_be_aborted() {
     patient.reclaim_grace = std::time::Duration::from_secs(60);
     let web = Web::start(&dir, patient, &urls(&nodes)).await;
     web.cluster.drain_node(nodes[0].id).await.unwrap();
-    web.cluster.apply(None).await.unwrap();
+    web.cluster.apply(ApplyRequest::default()).await.unwrap();
     let mut layout = web.cluster.layout();
     let committed = layout.wait_for(|record| record.current.epoch.get() == 2).await.unwrap().clone();
     assert!(matches!(web.cluster.abort().await, Err(ClusterError::Refused(_))));

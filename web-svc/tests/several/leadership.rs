@@ -16,7 +16,7 @@ async fn begin_migration(installation: &Installation, through: usize) -> Storage
     let fourth = StorageNode::start(None).await;
     let client = installation.webs[through].client();
     client.add_node(&NewNode { url: fourth.url.clone(), zone: None, weight: None }).await.unwrap();
-    client.rebalance_apply(ApplyRequest { epoch: None }).await.unwrap();
+    client.rebalance_apply(ApplyRequest::default()).await.unwrap();
     eventually(SETTLE_DEADLINE, || async { client.rebalance().await.unwrap().bytes_done > 0 }).await;
     fourth
 }

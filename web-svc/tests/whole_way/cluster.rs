@@ -132,9 +132,12 @@ async fn migrate(web: &WebService) {
     let plan = client.rebalance_plan().await.unwrap();
     assert_eq!(plan.replicas_to_move, plan.replicas_to_move_min, "{plan:?}");
     assert!(plan.bytes_to_move > 0, "{plan:?}");
-    let stale = client.rebalance_apply(ApplyRequest { epoch: Some(triton_api::Epoch::new(99)) }).await;
+    let stale = client
+        .rebalance_apply(ApplyRequest { epoch: Some(triton_api::Epoch::new(99)), ..ApplyRequest::default() })
+        .await;
     assert!(stale.is_err(), "a plan for another epoch was applied");
-    let begun = client.rebalance_apply(ApplyRequest { epoch: Some(plan.epoch) }).await.unwrap();
+    let begun =
+        client.rebalance_apply(ApplyRequest { epoch: Some(plan.epoch), ..ApplyRequest::default() }).await.unwrap();
     assert!(begun.phase == RebalancePhase::Migrating, "{begun:?}");
     let mut bytes_done = 0;
     let start = std::time::Instant::now();

@@ -148,7 +148,7 @@ impl Caller {
         &self,
         node: &NodeUrl,
         path: &str,
-        part: Option<HeaderValue>,
+        more: HeaderMap,
     ) -> Result<(http::response::Parts, LaneBody), ClientError> {
         let unreachable = |reason: &dyn std::fmt::Display| ClientError::Unreachable {
             url: node.join(path),
@@ -159,9 +159,7 @@ impl Caller {
         *request.headers_mut() = self.headers(&Method::GET, path);
         request.headers_mut().insert(header::HOST, host);
         request.headers_mut().insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
-        if let Some(part) = part {
-            request.headers_mut().insert(header::RANGE, part);
-        }
+        request.headers_mut().extend(more);
         let (head, body) = self.lanes.send(node.authority(), &request).await.map_err(|error| unreachable(&error))?;
         if head.status.is_success() {
             return Ok((head, body));

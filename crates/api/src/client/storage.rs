@@ -4,7 +4,7 @@ use std::{ops::Range, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{Stream, TryStreamExt};
-use http::{HeaderValue, Method, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use serde::Serialize;
 
 use super::{CALL_TIMEOUT, Caller, ClientError, lane::LaneBody};
@@ -12,16 +12,19 @@ use crate::{
     BlobHash, BlobKey, Epoch, NodeUrl, Page, PartitionId,
     layout::LayoutRecord,
     storage::{
-        BLOCK_SUMS_HEADER, BlobReceipt, EPOCH_HEADER, HASH_HEADER, InventoryEntry, NodeInfo, Orphan, OrphanReport,
-        OrphanRequest, PartitionDigest, PullReport, PullRequest, ReleaseReport, ReleaseRequest, Tombstone,
-        TombstoneDigest, route,
+        BACKGROUND_HEADER, BLOCK_SUMS_HEADER, BlobReceipt, EPOCH_HEADER, HASH_HEADER, InventoryEntry, NodeInfo, Orphan,
+        OrphanReport, OrphanRequest, PartitionDigest, PullReport, PullRequest, ReleaseReport, ReleaseRequest,
+        Tombstone, TombstoneDigest, route,
     },
 };
 
+const BACKGROUND: HeaderName = HeaderName::from_static(BACKGROUND_HEADER);
 /// The longest time for one blob to be sent and made durable.
 const PUT_TIMEOUT: Duration = Duration::from_secs(60);
 /// The longest silence while a blob is read.
 const READ_TIMEOUT: Duration = Duration::from_secs(15);
+/// The longest page of an inventory.
+const INVENTORY_ENTRIES_MAX: u16 = 1000;
 /// The longest time for one bounded step of a pull or a release.
 const STEP_TIMEOUT: Duration = Duration::from_secs(120);
 
@@ -30,6 +33,7 @@ const STEP_TIMEOUT: Duration = Duration::from_secs(120);
 pub struct NodeClient {
     caller: Caller,
     url: NodeUrl,
+    is_background: bool,
 }
 
 /// A blob, or a part of it, as it arrives.
@@ -58,7 +62,13 @@ impl BlobRead {
 impl NodeClient {
     /// A client of the node at `url`.
     pub fn new(caller: Caller, url: NodeUrl) -> Self {
-        Self { caller, url }
+        Self { caller, url, is_background: false }
+    }
+
+    /// The same for reads that yield to those of viewers.
+    #[must_use]
+    pub fn in_background(self) -> Self {
+        Self { is_background: true, ..self }
     }
 
     fn blob_url(&self, key: &BlobKey) -> String {
@@ -84,12 +94,20 @@ impl NodeClient {
         self.caller.json(&url, request).await
     }
 
+    /// The headers of a read: which part, and whether it can wait.
+    fn wish(&self, part: Option<Range<u64>>) -> HeaderMap {
+        let part = part.map(|part| format!("bytes={}-{}", part.start, part.end.saturating_sub(1)));
+        let part = part.and_then(|part| HeaderValue::try_from(part).ok());
+        let mut headers = HeaderMap::new();
+        headers.extend(part.map(|part| (header::RANGE, part)));
+        headers.extend(self.is_background.then_some((BACKGROUND, HeaderValue::from_static("1"))));
+        headers
+    }
+
     /// Opens a blob for reading, whole or in part; returns when the head of the answer is there.
     pub async fn get(&self, key: &BlobKey, part: Option<Range<u64>>) -> Result<BlobRead, ClientError> {
         let path = format!("{}{key}", route::BLOB_PREFIX);
-        let part = part.map(|part| format!("bytes={}-{}", part.start, part.end.saturating_sub(1)));
-        let part = part.and_then(|part| HeaderValue::try_from(part).ok());
-        let sent = tokio::time::timeout(READ_TIMEOUT, self.caller.read(&self.url, &path, part)).await;
+        let sent = tokio::time::timeout(READ_TIMEOUT, self.caller.read(&self.url, &path, self.wish(part))).await;
         let url = self.url.join(&path);
         let (head, body) = sent.map_err(|_| ClientError::Timeout { url: url.clone() })??;
         let unexpected = || ClientError::Unexpected { url: url.clone(), status: head.status };
@@ -144,7 +162,17 @@ impl NodeClient {
         partition: PartitionId,
         cursor: Option<&str>,
     ) -> Result<Page<InventoryEntry>, ClientError> {
-        self.page(route::PARTITION, partition, cursor).await
+        self.inventory_page(partition, cursor, INVENTORY_ENTRIES_MAX).await
+    }
+
+    /// The same with at most `limit` entries.
+    pub async fn inventory_page(
+        &self,
+        partition: PartitionId,
+        cursor: Option<&str>,
+        limit: u16,
+    ) -> Result<Page<InventoryEntry>, ClientError> {
+        self.page_of(&of_partition(route::PARTITION, partition), Some(limit), cursor).await
     }
 
     /// Digests of the tombstones of all partitions that have some there.
@@ -161,21 +189,12 @@ impl NodeClient {
         partition: PartitionId,
         cursor: Option<&str>,
     ) -> Result<Page<Tombstone>, ClientError> {
-        self.page(route::PARTITION_TOMBSTONES, partition, cursor).await
-    }
-
-    async fn page<T: serde::de::DeserializeOwned>(
-        &self,
-        route: &str,
-        partition: PartitionId,
-        cursor: Option<&str>,
-    ) -> Result<Page<T>, ClientError> {
-        self.page_of(&route.replace("{partition}", &partition.to_string()), cursor).await
+        self.page_of(&of_partition(route::PARTITION_TOMBSTONES, partition), None, cursor).await
     }
 
     /// One page of the blobs that were moved aside.
     pub async fn orphans(&self, cursor: Option<&str>) -> Result<Page<Orphan>, ClientError> {
-        self.page_of(route::ORPHANS, cursor).await
+        self.page_of(route::ORPHANS, None, cursor).await
     }
 
     /// Lets the node move blobs aside.
@@ -191,17 +210,11 @@ impl NodeClient {
     async fn page_of<T: serde::de::DeserializeOwned>(
         &self,
         path: &str,
+        limit: Option<u16>,
         cursor: Option<&str>,
     ) -> Result<Page<T>, ClientError> {
-        let url = self.url.join(path);
         // The query is part of what is signed, so it must be part of the URL before signing.
-        let url = match cursor {
-            Some(cursor) => format!(
-                "{url}?{}",
-                url::form_urlencoded::Serializer::new(String::new()).append_pair("cursor", cursor).finish()
-            ),
-            None => url,
-        };
+        let url = self.url.join(&page_path(path, limit, cursor));
         let request = self.caller.request(Method::GET, &url).timeout(STEP_TIMEOUT);
         self.caller.json(&url, request).await
     }
@@ -262,5 +275,19 @@ impl NodeClient {
         let url = self.url.join(route::NODE);
         let request = self.caller.request(Method::GET, &url).timeout(CALL_TIMEOUT);
         self.caller.json(&url, request).await
+    }
+}
+
+fn of_partition(route: &str, partition: PartitionId) -> String {
+    route.replace("{partition}", &partition.to_string())
+}
+
+fn page_path(path: &str, limit: Option<u16>, cursor: Option<&str>) -> String {
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    query.extend_pairs(limit.map(|limit| ("limit", limit.to_string())));
+    query.extend_pairs(cursor.map(|cursor| ("cursor", cursor)));
+    match query.finish() {
+        query if query.is_empty() => path.to_owned(),
+        query => format!("{path}?{query}"),
     }
 }

@@ -16,7 +16,7 @@ use crate::{
     cluster::{self, Cluster, NewNode, Node, NodeChange},
     job::Job,
     metadata::{self, ImportQuery, MetadataImport},
-    rebalance::{ApplyRequest, Rebalance, RebalancePlan},
+    rebalance::{ApplyRequest, LossQuery, LostBlob, Rebalance, RebalancePlan},
     video::{self, Video, VideoPatch, VideoQuery},
 };
 
@@ -69,13 +69,7 @@ impl WebClient {
 
     /// One page of the catalog.
     pub async fn videos(&self, query: &VideoQuery) -> Result<Page<Video>, ClientError> {
-        let mut pairs = url::form_urlencoded::Serializer::new(String::new());
-        if let Ok(serde_json::Value::Object(fields)) = serde_json::to_value(query) {
-            for (name, value) in fields {
-                pairs.append_pair(&name, value.as_str().map_or(value.to_string(), str::to_owned).as_str());
-            }
-        }
-        self.get(&format!("{}?{}", video::route::VIDEOS, pairs.finish())).await
+        self.get(&format!("{}?{}", video::route::VIDEOS, pairs(query))).await
     }
 
     /// One video.
@@ -186,6 +180,37 @@ impl WebClient {
         self.send_delete(&format!("{}{query}", node_path(cluster::route::NODE, id))).await
     }
 
+    /// What adding a node would do.
+    pub async fn plan_add_node(&self, node: &NewNode) -> Result<RebalancePlan, ClientError> {
+        self.call(Method::POST, &dry(cluster::route::NODES), Some(node)).await
+    }
+
+    /// What draining a node would do.
+    pub async fn plan_drain_node(&self, id: NodeId) -> Result<RebalancePlan, ClientError> {
+        self.post(&dry(&node_path(cluster::route::DRAIN, id))).await
+    }
+
+    /// What another weight or zone of a node would do.
+    pub async fn plan_change_node(&self, id: NodeId, change: &NodeChange) -> Result<RebalancePlan, ClientError> {
+        self.call(Method::PATCH, &dry(&node_path(cluster::route::NODE, id)), Some(change)).await
+    }
+
+    /// What removing a node would do.
+    pub async fn plan_remove_node(&self, id: NodeId, force: bool) -> Result<RebalancePlan, ClientError> {
+        let path = format!("{}&force={force}", dry(&node_path(cluster::route::NODE, id)));
+        self.call(Method::DELETE, &path, None::<&()>).await
+    }
+
+    /// What applying exactly this would do; refused like [`Self::rebalance_apply`].
+    pub async fn plan_apply(&self, apply: ApplyRequest) -> Result<RebalancePlan, ClientError> {
+        self.call(Method::POST, &dry(cluster::route::REBALANCE_APPLY), Some(&apply)).await
+    }
+
+    /// One page of what would be lost.
+    pub async fn rebalance_losses(&self, query: &LossQuery) -> Result<Page<LostBlob>, ClientError> {
+        self.get(&format!("{}?{}", cluster::route::REBALANCE_LOSSES, pairs(query))).await
+    }
+
     /// How the migration stands.
     pub async fn rebalance(&self) -> Result<Rebalance, ClientError> {
         self.get(cluster::route::REBALANCE).await
@@ -251,6 +276,21 @@ impl WebClient {
         }
         self.get(&format!("{}?{}", cluster::route::JOBS, pairs.finish())).await
     }
+}
+
+/// The fields of a query as they stand in a URL.
+fn pairs(query: &impl Serialize) -> String {
+    let mut pairs = url::form_urlencoded::Serializer::new(String::new());
+    if let Ok(serde_json::Value::Object(fields)) = serde_json::to_value(query) {
+        for (name, value) in fields {
+            pairs.append_pair(&name, value.as_str().map_or(value.to_string(), str::to_owned).as_str());
+        }
+    }
+    pairs.finish()
+}
+
+fn dry(path: &str) -> String {
+    format!("{path}?dry_run=true")
 }
 
 fn video_path(route: &str, id: VideoId) -> String {

@@ -1,0 +1,201 @@
+//! Copies between nodes yield to viewers.
+//!
+//! The idea is that of Garage's tranquilizer: after each piece of work the copy rests for a multiple of the time that the
+//! piece took, so that it slows down by itself where the disk or the processor is slow. Here the multiple is not a setting.
+//! The node measures how long its viewers wait for the first bytes of an answer: where that has grown compared with quiet
+//! times the multiple grows, and where nobody reads, or nobody notices, it shrinks to nothing. It has a limit: a copy never
+//! starves.
+
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use axum::{body::Body, extract::Request, middleware::Next, response::Response};
+use futures_util::StreamExt as _;
+use http::Method;
+use triton_api::storage::{BACKGROUND_HEADER, route};
+
+use crate::node::Node;
+
+/// The time over which the waits of viewers are compared.
+const WINDOW: Duration = Duration::from_millis(100);
+/// Waits that a window keeps; further ones replace the first.
+const WAITS_MAX: usize = 256;
+/// A copy rests for at most so many times of its work, which leaves it a ninth of its speed.
+const REST_MAX: f64 = 8.0;
+/// The growth of waits that viewers may notice: half of what is promised, which is twice the wait of quiet times.
+const GROWTH_MAX: f64 = 1.5;
+/// Differences below this are chance.
+const CHANCE: Duration = Duration::from_micros(300);
+/// After this time without copies, times are quiet again.
+const QUIET_AFTER: Duration = Duration::from_millis(500);
+
+/// How long viewers wait, and how long copies rest because of it.
+#[derive(Debug, Default)]
+pub(crate) struct Courtesy {
+    state: Mutex<Watch>,
+}
+
+#[derive(Debug, Default)]
+struct Watch {
+    /// When the window began.
+    since: Option<Instant>,
+    /// How long viewers have waited in this window.
+    waits: Vec<Duration>,
+    /// Waits of this window, those that were dropped included.
+    count: usize,
+    /// The long wait, nine tenths being shorter, of quiet times.
+    quiet: Option<Duration>,
+    /// When a copy worked last.
+    copied: Option<Instant>,
+    /// The rest of a copy, in times of its work.
+    rest: f64,
+}
+
+impl Courtesy {
+    /// A viewer has waited for the first bytes of an answer.
+    pub(crate) fn waited(&self, wait: Duration) {
+        self.waited_at(wait, Instant::now());
+    }
+
+    fn waited_at(&self, wait: Duration, now: Instant) {
+        let mut watch = self.lock();
+        watch.turn(now);
+        let position = watch.count % WAITS_MAX;
+        watch.count += 1;
+        if let Some(kept) = watch.waits.get_mut(position) {
+            *kept = wait;
+        } else {
+            watch.waits.push(wait);
+        }
+    }
+
+    /// How long a copy has to rest that has worked for `worked`.
+    pub(crate) fn rest_after(&self, worked: Duration) -> Duration {
+        self.rest_after_at(worked, Instant::now())
+    }
+
+    fn rest_after_at(&self, worked: Duration, now: Instant) -> Duration {
+        let mut watch = self.lock();
+        watch.turn(now);
+        watch.copied = Some(now);
+        worked.mul_f64(watch.rest)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Watch> {
+        // Nothing in here panics half way, and a wrong figure would only change a rest.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Watch {
+    /// Ends the window where its time is over, and draws the conclusions.
+    fn turn(&mut self, now: Instant) {
+        let since = *self.since.get_or_insert(now);
+        if now.saturating_duration_since(since) < WINDOW {
+            return;
+        }
+        let waits = std::mem::take(&mut self.waits);
+        (self.since, self.count) = (Some(now), 0);
+        let Some(wait) = long(waits) else {
+            self.rest = 0.0;
+            return;
+        };
+        let is_quiet = self.copied.is_none_or(|copied| now.saturating_duration_since(copied) > QUIET_AFTER);
+        let quiet = match self.quiet {
+            None => wait,
+            // Quiet times teach at once, and busy ones that quiet times were not as slow as remembered.
+            Some(quiet) if is_quiet => quiet.mul_f64(0.8) + wait.mul_f64(0.2),
+            Some(quiet) => quiet.min(wait),
+        };
+        self.quiet = Some(quiet);
+        let suffers = wait > quiet.mul_f64(GROWTH_MAX) + CHANCE;
+        self.rest = if suffers { (self.rest * 1.5 + 0.5).min(REST_MAX) } else { (self.rest * 0.8 - 0.05).max(0.0) };
+    }
+}
+
+/// The wait that nine tenths of the waits do not exceed.
+fn long(mut waits: Vec<Duration>) -> Option<Duration> {
+    waits.sort_unstable();
+    waits.get((waits.len() * 9 / 10).min(waits.len().saturating_sub(1))).copied()
+}
+
+/// Measures the reads of viewers, and lets those of copies rest.
+pub(crate) async fn observe(node: Node, request: Request, next: Next) -> Response {
+    if request.method() != Method::GET || !request.uri().path().starts_with(route::BLOB_PREFIX) {
+        return next.run(request).await;
+    }
+    let is_background = request.headers().contains_key(BACKGROUND_HEADER);
+    let began = Instant::now();
+    let response = next.run(request).await;
+    if is_background {
+        return response.map(|body| resting(body, node, began));
+    }
+    node.courtesy.waited(began.elapsed());
+    response
+}
+
+/// The same body, with a rest after each frame.
+fn resting(body: Body, node: Node, began: Instant) -> Body {
+    let frames = body.into_data_stream();
+    let state = (frames, node, began);
+    Body::from_stream(futures_util::stream::unfold(state, |(mut frames, node, began)| async move {
+        let frame = frames.next().await?;
+        tokio::time::sleep(node.courtesy.rest_after(began.elapsed())).await;
+        Some((frame, (frames, node, Instant::now())))
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    /// Lets viewers wait for `wait` ten times in each of some windows, and a copy work in each where there is one.
+    fn pass(courtesy: &Courtesy, now: &mut Instant, windows: u32, wait: Duration, copies: bool) -> f64 {
+        let mut rest = Duration::ZERO;
+        for _ in 0..windows {
+            for _ in 0..10 {
+                *now += WINDOW / 10;
+                courtesy.waited_at(wait, *now);
+            }
+            if copies {
+                rest = courtesy.rest_after_at(Duration::from_secs(1), *now);
+            }
+        }
+        rest.as_secs_f64()
+    }
+
+    #[test]
+    fn a_copy_rests_while_viewers_suffer_and_not_for_longer() {
+        let (courtesy, mut now) = (Courtesy::default(), Instant::now());
+        pass(&courtesy, &mut now, 20, 2 * MS, false);
+        assert!(pass(&courtesy, &mut now, 20, 2 * MS, true) < f64::EPSILON, "nobody notices the copy");
+        assert!(pass(&courtesy, &mut now, 3, 6 * MS, true) > 1.0);
+        let most = pass(&courtesy, &mut now, 50, 6 * MS, true);
+        assert!((most - REST_MAX).abs() < 1e-6, "it never starves: {most}");
+        assert!(pass(&courtesy, &mut now, 30, 2 * MS, true) < f64::EPSILON);
+    }
+
+    #[test]
+    fn a_copy_without_viewers_does_not_rest() {
+        let (courtesy, mut now) = (Courtesy::default(), Instant::now());
+        pass(&courtesy, &mut now, 5, MS, false);
+        pass(&courtesy, &mut now, 10, 9 * MS, true);
+        now += 3 * WINDOW;
+        courtesy.rest_after_at(MS, now);
+        now += 2 * WINDOW;
+        assert_eq!(courtesy.rest_after_at(MS, now), Duration::ZERO);
+    }
+
+    #[test]
+    fn what_viewers_wait_for_in_quiet_times_is_learned_anew() {
+        let (courtesy, mut now) = (Courtesy::default(), Instant::now());
+        pass(&courtesy, &mut now, 20, MS, false);
+        // A slower disk, or longer blobs: nobody copies, so that is what viewers are used to.
+        pass(&courtesy, &mut now, 40, 8 * MS, false);
+        assert!(pass(&courtesy, &mut now, 20, 8 * MS, true) < f64::EPSILON);
+    }
+}
