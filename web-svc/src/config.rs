@@ -68,6 +68,9 @@ pub struct Config {
     /// absent, at least 64 MiB; 0 for none
     #[arg(long, env = "TRITON_CACHE_BYTES", value_name = "BYTES")]
     pub cache_bytes: Option<u64>,
+    /// The zone of this process: of equally good replicas those in the same zone are read; without one all zones are alike
+    #[arg(long, global = true, env = "TRITON_ZONE", value_name = "NAME")]
+    pub zone: Option<String>,
     /// Pulls of a rebalance at once run at most this fast, in bytes per second; 0 for no limit
     #[arg(long, env = "TRITON_REBALANCE_BYTES_PER_SECOND", default_value_t = 0, value_name = "BYTES")]
     pub rebalance_bytes_per_second: u64,

@@ -77,7 +77,8 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     let (journal, store) = (Arc::clone(&metadata.journal), metadata.store.clone());
     let cluster =
         Cluster::start(journal, store, caller.clone(), settings(config), metadata.membership.clone(), &nodes).await?;
-    let limits = RingLimits { degraded_file: Some(config.data_dir.join("degraded.json")), ..RingLimits::default() };
+    let degraded_file = Some(config.data_dir.join("degraded.json"));
+    let limits = RingLimits { degraded_file, zone: config.zone.clone(), ..RingLimits::default() };
     let ring = Ring::new(caller, cluster.layout(), limits, tasks.clone(), stop.clone());
     let (sources, source_listener) = Sources::bind(ring.clone()).await.map_err(StartError::Sources)?;
     let (slots, threads) = config.slots_and_threads();
