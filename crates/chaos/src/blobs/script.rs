@@ -19,7 +19,7 @@ const HOLD_MS: Range<u64> = 700..3_500;
 const COORDINATOR_REST_MS: Range<u64> = 200..1_200;
 const COORDINATOR_HOLD_MS: Range<u64> = 50..700;
 /// How long a step of a migration stays armed, in milliseconds.
-const ARMED_MS: Range<u64> = 1_500..4_000;
+const ARMED_MS: Range<u64> = 2_500..6_000;
 /// How often two nodes are harmed at once where troubles mix.
 const ROUGH: f64 = 0.3;
 
@@ -59,7 +59,7 @@ impl Script {
                 Some(match rng.random_range(0..10) {
                     0 => Strike::KillCoordinator,
                     1 => Strike::StopCoordinator,
-                    _ => Strike::Abort(*MigrationStep::ALL.choose(rng)?, rng.random_range(0..4)),
+                    _ => abort(rng)?,
                 })
             };
             steps.extend(lane_of(&mut lane_rng, duration, COORDINATOR_REST_MS, hold_ms, strike));
@@ -146,6 +146,12 @@ impl Author {
             }
         }
     }
+}
+
+/// A step to abort at: the first time mostly, for many are come to once in a migration only.
+fn abort(rng: &mut StdRng) -> Option<Strike> {
+    let skips = if rng.random_bool(0.75) { 0 } else { rng.random_range(1..4) };
+    Some(Strike::Abort(*MigrationStep::ALL.choose(rng)?, skips))
 }
 
 /// From a second to three days, either way: less than tombstones live.
