@@ -105,7 +105,10 @@ impl Stage {
         let id = web.upload(&clip).await.id;
         web.ready(id, READY_DEADLINE).await;
         let master = web.text(&format!("/media/{id}/master.m3u8")).await;
-        let playlist = master.lines().find(|line| line.ends_with(".m3u8")).context("a playlist of a rendition")?;
+        let playlist = master
+            .lines()
+            .find(|line| !line.is_empty() && !line.starts_with('#'))
+            .context("a playlist of a rendition")?;
         let rendition = Path::new(playlist).parent().and_then(Path::to_str).context("its folder")?;
         let stage = Self { node, web, folder: format!("/media/{id}/{rendition}") };
         stage.put(corpus).await?;

@@ -50,9 +50,15 @@ async fn no_path_leads_out_of_its_directory() {
     let too_long = "k".repeat(513);
     assert_eq!(raw(&node, "PUT", &format!("/v1/blobs/{too_long}"), "content-length: 0\r\n").await, 400);
     assert_eq!(node.client.info().await.unwrap().blobs, 0);
-    let mut names: Vec<_> = std::fs::read_dir(node.dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
-    names.sort();
-    assert_eq!(names, ["blobs", "lock", "node.json", "quarantine", "tmp", "tombstones"]);
+    let ours =
+        ["blobs", "ledger.json", "lock", "node.json", "orphans", "quarantine", "scrub.json", "tmp", "tombstones"];
+    for entry in std::fs::read_dir(node.dir.path()).unwrap() {
+        let name = entry.unwrap().file_name();
+        assert!(ours.iter().any(|our| name == *our), "{name:?} is no file of a node");
+    }
+    let blobs = std::fs::read_dir(node.dir.path().join("blobs")).unwrap();
+    let stray: Vec<_> = blobs.flat_map(|dir| std::fs::read_dir(dir.unwrap().path()).unwrap()).collect();
+    assert!(stray.is_empty(), "{stray:?}");
 }
 
 #[tokio::test]

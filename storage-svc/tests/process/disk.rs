@@ -25,6 +25,7 @@ struct SmallDisk {
 
 impl SmallDisk {
     /// `None`, and a word about it, where this process may not mount.
+    #[expect(clippy::print_stderr, reason = "who runs the tests should know what was not tested")]
     fn mount(size_mib: usize) -> Option<Self> {
         let at = tempfile::tempdir().unwrap();
         let options = format!("size={size_mib}m");
