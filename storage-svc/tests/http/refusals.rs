@@ -52,7 +52,7 @@ async fn no_path_leads_out_of_its_directory() {
     assert_eq!(node.client.info().await.unwrap().blobs, 0);
     let mut names: Vec<_> = std::fs::read_dir(node.dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
     names.sort();
-    assert_eq!(names, ["blobs", "lock", "node.json", "quarantine", "tmp", "tombstones"]);
+    assert_eq!(names, ["blobs", "lock", "node.json", "orphans", "quarantine", "tmp", "tombstones"]);
 }
 
 #[tokio::test]
