@@ -81,7 +81,8 @@ fn tombstones_last_seven_days() {
     drop(store);
     let store = open(dir.path());
     assert!(matches!(put(&store, "a", b"x"), Err(StoreError::Gone(_))));
-    assert_eq!(store.sweep_tombstones(now + TOMBSTONE_TTL + 1.hour()).unwrap(), 1);
+    // All nodes forget with the hour, so that none seems to know more than the others.
+    assert_eq!(store.sweep_tombstones(now + TOMBSTONE_TTL + 61.minutes()).unwrap(), 1);
     assert!(put(&store, "a", b"x").unwrap().fresh);
 }
 
