@@ -24,6 +24,8 @@ const WINDOW: Duration = Duration::from_millis(100);
 const WAITS_MAX: usize = 256;
 /// A copy rests for at most so many times of its work, which leaves it a ninth of its speed.
 const REST_MAX: f64 = 8.0;
+/// One rest, whatever the work took: the other side of a copy waits for it.
+const REST_TIME_MAX: Duration = Duration::from_millis(500);
 /// The growth of waits that viewers may notice: half of what is promised, which is twice the wait of quiet times.
 const GROWTH_MAX: f64 = 1.5;
 /// Differences below this are chance.
@@ -80,7 +82,7 @@ impl Courtesy {
         let mut watch = self.lock();
         watch.turn(now);
         watch.copied = Some(now);
-        worked.mul_f64(watch.rest)
+        worked.mul_f64(watch.rest).min(REST_TIME_MAX)
     }
 
     fn lock(&self) -> MutexGuard<'_, Watch> {
@@ -152,6 +154,7 @@ mod tests {
     use super::*;
 
     const MS: Duration = Duration::from_millis(1);
+    const WORK: Duration = Duration::from_millis(50);
 
     /// Lets viewers wait for `wait` ten times in each of some windows, and a copy work in each where there is one.
     fn pass(courtesy: &Courtesy, now: &mut Instant, windows: u32, wait: Duration, copies: bool) -> f64 {
@@ -162,10 +165,10 @@ mod tests {
                 courtesy.waited_at(wait, *now);
             }
             if copies {
-                rest = courtesy.rest_after_at(Duration::from_secs(1), *now);
+                rest = courtesy.rest_after_at(WORK, *now);
             }
         }
-        rest.as_secs_f64()
+        rest.as_secs_f64() / WORK.as_secs_f64()
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! The tombstones' digests are compared, partition by partition, and those of unequal ones fetched: no clock of another
 //! machine is trusted. What availability it may cost is bounded: when a node that is asked does not answer for
-//! [`PATIENCE`], this node goes on without it, for whoever cannot be reached by a node may well be down, and then nobody
+//! [`PATIENCE`], this node goes on without it, though not with deletes that it was told and could not carry out, for whoever cannot be reached by a node may well be down, and then nobody
 //! else has the blobs either. It is asked on, and its tombstones are taken over when it answers. Nodes that reconcile tell
 //! their tombstones, so that a cluster that starts as a whole does not wait for itself.
 
@@ -74,22 +74,25 @@ pub(crate) async fn run(node: Node, stop: CancellationToken) {
 async fn reconcile(node: &Node, absence: u64) {
     let began = Instant::now();
     let mut pending = others(node);
-    let mut learned = 0;
+    let (mut learned, mut own_trouble);
+    learned = 0;
     loop {
         let asked = stream::iter(pending).map(|peer| async move { (learn(node, &peer).await, peer) });
         let answers: Vec<_> = asked.buffer_unordered(IN_FLIGHT).collect().await;
-        pending = Vec::new();
+        (pending, own_trouble) = (Vec::new(), false);
         for (answer, peer) in answers {
             match answer {
                 Ok(deletes) => learned += deletes,
                 Err(error) => {
                     tracing::debug!(%error, "a node does not tell its tombstones yet");
+                    own_trouble |= matches!(error, ReconcileError::Store(_));
                     pending.push(peer);
                 }
             }
         }
         let is_over = began.elapsed() >= PATIENCE;
-        if pending.is_empty() || is_over {
+        // Who knows of deletes, and cannot carry them out, does not serve what was deleted.
+        if pending.is_empty() || is_over && !own_trouble {
             node.presence.settle(absence);
         }
         if pending.is_empty() || began.elapsed() >= ASK_FOR || node.presence.is_unsettled() && is_over {

@@ -132,6 +132,13 @@ pub struct NodeInfo {
     pub scrub: Scrub,
 }
 
+impl NodeInfo {
+    /// Whether it is known to hold no blob: a node that still counts, or learns what it missed, may hold some.
+    pub fn is_empty(&self) -> bool {
+        self.blobs == 0 && !self.counting && !self.reconciling
+    }
+}
+
 /// What a node has of one partition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PartitionDigest {

@@ -158,8 +158,10 @@ impl Disk {
     /// Makes the names in a directory durable, together with everybody else who waits for that; a failure is as final as
     /// in [`Self::sync`], and everybody's.
     pub(crate) fn sync_dir(&self, path: &Path) -> Result<(), DiskError> {
+        // A directory that cannot be opened, for want of file descriptors say, is no failed fsync: it has lost nothing.
+        let dir = self.files.open(&self.root.join(path)).map_err(|source| self.error("open", path, source))?;
         let synced = self.syncs.sync(path, || {
-            let synced = self.files.sync_dir(&self.root.join(path));
+            let synced = self.files.sync_dir(&self.root.join(path), &dir);
             synced.map_err(|source| self.distrust(self.error("fsync", path, source)))
         });
         match synced {

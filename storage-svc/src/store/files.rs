@@ -39,7 +39,7 @@ pub(crate) trait Files: Debug + Send + Sync {
     /// Makes a file's content durable.
     fn sync(&self, path: &Path, file: &File) -> io::Result<()>;
     /// Makes the names in a directory durable.
-    fn sync_dir(&self, path: &Path) -> io::Result<()>;
+    fn sync_dir(&self, path: &Path, dir: &File) -> io::Result<()>;
     /// Makes everything durable that the file system of `root` has been asked for so far.
     fn sync_everything(&self, root: &Path) -> io::Result<()>;
     /// Gives a file a name that must not be taken.
@@ -95,8 +95,8 @@ impl Files for Plain {
         file.sync_data()
     }
 
-    fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        File::open(path)?.sync_all()
+    fn sync_dir(&self, _path: &Path, dir: &File) -> io::Result<()> {
+        dir.sync_all()
     }
 
     fn sync_everything(&self, root: &Path) -> io::Result<()> {

@@ -47,7 +47,10 @@ pub(super) enum Eager {
 impl Store {
     /// Opens a blob to read its content.
     pub(crate) fn open_blob(&self, key: &BlobKey) -> Result<OpenBlob, StoreError> {
-        self.open_footer(key, Eager::SmallFile)
+        let blob = self.open_footer(key, Eager::SmallFile)?;
+        // After the removals were counted: a cache that gets this looks again when the key is withheld later.
+        self.withheld.refuse(key)?;
+        Ok(blob)
     }
 
     /// Opens a blob to verify what lies on the disk.
@@ -63,6 +66,7 @@ impl Store {
     /// What a blob's file says of itself. The answer may be built upon: the name is durable when this returns.
     pub(crate) fn head(&self, key: &BlobKey) -> Result<Description, StoreError> {
         let description = self.describe(key)?;
+        self.withheld.refuse(key)?;
         self.settle(triton_placement::partition_of(key))?;
         Ok(description)
     }
@@ -93,6 +97,7 @@ impl Store {
 
     /// Whether a file still has the name that it was found under.
     pub(crate) fn is_named(&self, key: &BlobKey, file: &BlobFile) -> Result<bool, StoreError> {
+        self.withheld.refuse(key)?;
         let facts = self.disk.facts_at(&dir::key_path(BLOBS, file.partition, key))?;
         Ok(facts.is_some_and(|facts| facts.identity == file.identity))
     }

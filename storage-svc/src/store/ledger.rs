@@ -103,13 +103,18 @@ impl PartitionLedger {
         self.unsynced = self.unsynced.saturating_sub(1);
     }
 
+    /// What is kept of the partition's blobs elsewhere is to be looked at again.
+    pub(crate) fn distrust_caches(&mut self) {
+        self.removals.fetch_add(1, Ordering::AcqRel);
+    }
+
     /// A blob's name is gone: what is kept of it elsewhere counts no more. `known` is its key and hash, where its file could still tell.
     pub(crate) fn blob_gone(&mut self, known: Option<(&BlobKey, BlobHash)>, len_bytes: u64) {
         self.count(|tally| {
             tally.blobs = tally.blobs.saturating_sub(1);
             tally.bytes = tally.bytes.saturating_sub(len_bytes);
         });
-        self.removals.fetch_add(1, Ordering::AcqRel);
+        self.distrust_caches();
         self.sum = self.sum.zip(known).map(|(sum, (key, hash))| sum.minus(SetSum::of_blob(key, hash)));
     }
 

@@ -21,6 +21,7 @@ mod stock;
 mod sum;
 #[cfg(test)]
 mod tests;
+mod withheld;
 
 use std::{
     path::{Path, PathBuf},
@@ -66,6 +67,7 @@ pub(crate) struct Inner {
     quarantined: AtomicU64,
     orphans: AtomicU64,
     temporaries: AtomicU64,
+    withheld: withheld::Withheld,
 }
 
 impl std::ops::Deref for Store {
@@ -99,6 +101,7 @@ impl Store {
             quarantined: AtomicU64::new(quarantined),
             orphans: AtomicU64::new(orphans),
             temporaries: AtomicU64::new(0),
+            withheld: withheld::Withheld::default(),
         }));
         store.recall().and_then(|()| store.recall_scrub()).map_err(OpenError::Stock)?;
         Ok(store)

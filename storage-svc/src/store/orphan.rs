@@ -51,11 +51,13 @@ impl Store {
         self.orphans.fetch_add(1, Ordering::Relaxed);
         self.disk.sync_dir(Path::new(ORPHANS))?;
         self.disk.sync_dir(&dir::partition_path(BLOBS, partition))?;
+        self.refuse_distrusted()?;
         Ok(true)
     }
 
     /// Brings a blob back that was moved aside; answers whether it is there again, which a deleted one never is.
     pub(crate) fn bring_back(&self, key: &BlobKey) -> Result<bool, StoreError> {
+        self.refuse_distrusted()?;
         let partition = triton_placement::partition_of(key);
         let wanted = name::file_name(key);
         let names = self.disk.list(Path::new(ORPHANS))?;

@@ -74,6 +74,27 @@ impl Store {
         epoch: Option<Epoch>,
         deleted_at: Timestamp,
     ) -> Result<(), StoreError> {
+        let deleted = self.delete_durably(key, hash, epoch, deleted_at);
+        if matches!(deleted, Err(StoreError::ReadOnly | StoreError::Disk(_))) {
+            self.withhold(key);
+        }
+        deleted
+    }
+
+    /// The other holders may take a delete that this disk cannot: from then on the copy here is not served either.
+    fn withhold(&self, key: &BlobKey) {
+        self.withheld.add(key);
+        // After the key is on the list: caches look again, and find it there.
+        self.ledger.lock(triton_placement::partition_of(key)).distrust_caches();
+    }
+
+    fn delete_durably(
+        &self,
+        key: &BlobKey,
+        hash: Option<BlobHash>,
+        epoch: Option<Epoch>,
+        deleted_at: Timestamp,
+    ) -> Result<(), StoreError> {
         drop(self.layout.admit(epoch)?);
         self.refuse_distrusted()?;
         let partition = triton_placement::partition_of(key);
@@ -81,7 +102,8 @@ impl Store {
         if self.disk.facts_at(&tombstone_path)?.is_none() {
             let found = match self.describe(key) {
                 Ok(description) => Some(description.hash),
-                Err(StoreError::NotFound(_) | StoreError::Corrupt { .. }) => None,
+                // What cannot be read can be deleted as well.
+                Err(StoreError::NotFound(_) | StoreError::Corrupt { .. } | StoreError::Disk(_)) => None,
                 Err(error) => return Err(error),
             };
             let hash = found.or(hash).unwrap_or(BlobHash::from(UNKNOWN_HASH));
@@ -116,7 +138,9 @@ impl Store {
         let path = dir::key_path(BLOBS, partition, key);
         let mut ledger = self.ledger.lock(partition);
         let Some(facts) = self.disk.facts_at(&path)? else { return Ok(None) };
-        let hash = self.description_at(&path)?.filter(|found| found.key == *key).map(|found| found.hash);
+        // A file that cannot be read can be removed; the digest is read anew then.
+        let found = self.description_at(&path).ok().flatten();
+        let hash = found.filter(|found| found.key == *key).map(|found| found.hash);
         self.disk.unlink(&path)?;
         let len_bytes = format::payload_bytes_of(facts.len_bytes).unwrap_or(0);
         ledger.blob_gone(hash.map(|hash| (key, hash)), len_bytes);

@@ -297,7 +297,7 @@ impl Work {
         for id in &self.migration.removals {
             let Some(node) = self.record.node(*id) else { continue };
             let info = self.cluster.inner.announcer.probe(node).await;
-            if fence::is_given_up(&self.record, *id) || info.is_some_and(|info| info.blobs == 0) {
+            if fence::is_given_up(&self.record, *id) || info.is_some_and(|info| info.is_empty()) {
                 empty.push(*id);
             } else {
                 tracing::warn!(node.id = %id, "a node is to be removed, but not known to be empty: it stays for now");

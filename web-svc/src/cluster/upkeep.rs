@@ -146,6 +146,8 @@ impl Cluster {
                 Some(Err(error)) => report.error(error.to_string()),
             }
         }
+        // What a hold left undone is as much to do as what failed.
+        report.failed.extend(queue.map(|task| task.partition));
         report
     }
 

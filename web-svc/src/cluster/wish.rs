@@ -162,7 +162,11 @@ impl Cluster {
 
     async fn is_empty(&self, node: &LayoutNode) -> Result<bool, ClusterError> {
         match self.inner.announcer.probe(node).await {
-            Some(info) => Ok(info.blobs == 0),
+            Some(info) if info.counting || info.reconciling => Err(ClusterError::Refused(format!(
+                "Node {} has started a moment ago and still counts what it holds: try again in a minute.",
+                node.id
+            ))),
+            Some(info) => Ok(info.is_empty()),
             None => Err(ClusterError::Refused(format!(
                 "Node {} does not answer, so that nobody knows whether it is empty: start it, or remove it with force.",
                 node.id

@@ -184,8 +184,8 @@ fn failed_sync_is_not_tried_again_and_reads_go_on() {
         assert!(matches!(put(&store, "a", b"x"), Err(StoreError::ReadOnly)), "{path_part}");
         assert!(matches!(put(&store, "b", b"x"), Err(StoreError::ReadOnly)), "{path_part}");
         assert!(matches!(pending.commit(), Err(StoreError::ReadOnly)), "{path_part}");
-        assert!(matches!(store.delete(&key("before"), None, None), Err(StoreError::ReadOnly)));
         assert_eq!(get(&store, "before").unwrap(), sample());
+        assert!(matches!(store.delete(&key("before"), None, None), Err(StoreError::ReadOnly)));
         assert!(names_in(&dir.path().join("tmp")).is_empty());
         assert_eq!(files.heal(), 1);
         drop(store);
@@ -247,4 +247,37 @@ fn failed_layout_write_keeps_the_old_layout() {
     store.learn_layout(record(&first, Some(&second))).unwrap();
     drop(store);
     assert_eq!(open_on(&files, dir.path()).layout().as_deref(), Some(&record(&first, Some(&second))));
+}
+
+#[test]
+fn delete_that_a_read_only_disk_refuses_ends_the_serving_of_its_copy() {
+    let (_dir, files, store) = scripted();
+    let opened = store.open_blob(&key("before")).unwrap();
+    files.fault(Call::Sync, "tmp/", 0, 1, Trouble::Error(Errno::IO));
+    assert!(put(&store, "broken", b"x").is_err());
+    assert!(files.heal() > 0);
+    assert!(matches!(store.delete(&key("before"), None, None), Err(StoreError::ReadOnly)));
+    assert!(matches!(get(&store, "before"), Err(StoreError::Gone(_))));
+    assert!(matches!(store.head(&key("before")), Err(StoreError::Gone(_))));
+    assert_ne!(store.removals(opened.file_facts().partition), opened.removals(), "a cache looks again");
+    assert!(store.is_named(&key("before"), &opened.file_facts()).is_err());
+}
+
+#[test]
+fn directory_that_cannot_be_opened_fails_one_write_and_not_the_disk() {
+    let (_dir, files, store) = scripted();
+    files.fault(Call::Open, "blobs/", 0, 1, Trouble::Error(Errno::MFILE));
+    assert!(put(&store, "unlucky", b"x").is_err());
+    assert!(files.heal() > 0);
+    assert_eq!(store.disk_state().unwrap(), DiskState::Ok);
+    assert!(put(&store, "lucky", b"x").unwrap().fresh);
+}
+
+#[test]
+fn blob_whose_file_cannot_be_read_can_be_deleted() {
+    let (_dir, files, store) = scripted();
+    files.fault(Call::Read, "blobs/", 0, usize::MAX, Trouble::Error(Errno::IO));
+    store.delete(&key("before"), None, None).unwrap();
+    assert!(files.heal() > 0);
+    assert!(matches!(get(&store, "before"), Err(StoreError::NotFound(_))));
 }

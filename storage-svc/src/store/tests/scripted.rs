@@ -265,9 +265,9 @@ impl Files for Scripted {
         self.change(Call::Sync, path, || Plain.sync(path, file), Event::Synced { file: number })
     }
 
-    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+    fn sync_dir(&self, path: &Path, file: &File) -> io::Result<()> {
         let dir = self.relative(path);
-        self.change(Call::SyncDir, path, || Plain.sync_dir(path), Event::DirSynced { dir })
+        self.change(Call::SyncDir, path, || Plain.sync_dir(path, file), Event::DirSynced { dir })
     }
 
     fn sync_everything(&self, root: &Path) -> io::Result<()> {
