@@ -1,6 +1,7 @@
 //! The node's errors as HTTP problems, in one place.
 
-use triton_api::ProblemType;
+use http::{HeaderName, HeaderValue};
+use triton_api::{ProblemType, storage::TOMBSTONE_HEADER};
 use triton_kit::ApiError;
 
 use crate::{
@@ -11,21 +12,31 @@ use crate::{
     store::{LearnError, StoreError},
 };
 
+const TOMBSTONE: HeaderName = HeaderName::from_static(TOMBSTONE_HEADER);
+
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
-        Self::new(kind_of(&error), detail_of(&error)).with_cause(error)
+        report(&error).with_cause(error)
     }
 }
 
 impl From<LoadError> for ApiError {
     fn from(error: LoadError) -> Self {
-        Self::new(kind_of(&error.0), detail_of(&error.0)).with_cause(error)
+        report(&error.0).with_cause(error)
+    }
+}
+
+fn report(error: &StoreError) -> ApiError {
+    let report = ApiError::new(kind_of(error), detail_of(error));
+    match error {
+        StoreError::Deleted(_) => report.with_header(TOMBSTONE, HeaderValue::from_static("1")),
+        _ => report,
     }
 }
 
 fn kind_of(error: &StoreError) -> ProblemType {
     match error {
-        StoreError::NotFound(_) | StoreError::NoPartition(_) => ProblemType::NotFound,
+        StoreError::NotFound(_) | StoreError::Deleted(_) | StoreError::NoPartition(_) => ProblemType::NotFound,
         StoreError::Gone(_) => ProblemType::Gone,
         StoreError::Exists { .. } => ProblemType::BlobExists,
         StoreError::StaleEpoch { .. } => ProblemType::StaleEpoch,

@@ -6,7 +6,7 @@ use futures_util::{StreamExt, TryStreamExt, future, stream};
 use thiserror::Error;
 use triton_api::{
     Epoch, NodeId, PartitionId,
-    client::NodeClient,
+    client::{ClientError, NodeClient},
     layout::LayoutRecord,
     storage::{InventoryEntry, ReleaseReport, ReleaseRequest},
 };
@@ -106,7 +106,9 @@ async fn release_blob(
     let InventoryEntry { key, hash, len_bytes, .. } = entry;
     let answers = future::join_all(holders.iter().map(|holder| holder.head(&key))).await;
     let confirms = |answer| matches!(answer, &Ok(Some(found)) if found == (hash, len_bytes));
-    if !answers.iter().all(confirms) {
+    // A delete is for good, and this node was not asked any more.
+    let is_deleted = answers.iter().any(|answer| answer.as_ref().is_err_and(ClientError::is_deleted));
+    if !is_deleted && !answers.iter().all(confirms) {
         tracing::warn!(%key, ?answers, "a copy is kept: not every holder confirms that it has the blob");
         return Ok(None);
     }

@@ -43,6 +43,9 @@ pub const HASH_HEADER: &str = "triton-blake3";
 /// Header of a read that copies a blob to another node: it yields to the reads of viewers.
 pub const BACKGROUND_HEADER: &str = "triton-background";
 
+/// Header of a 404 about a blob that was deleted here: no other node may serve it either.
+pub const TOMBSTONE_HEADER: &str = "triton-tombstone";
+
 /// Header of an answer with a whole content: the sum of its block sums as eight hexadecimal digits, see
 /// [`BlockSums`](crate::sums::BlockSums).
 pub const BLOCK_SUMS_HEADER: &str = "triton-block-sums";

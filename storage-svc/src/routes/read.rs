@@ -10,7 +10,7 @@ use http::{
     header::{ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG},
 };
 use triton_api::{
-    BlobHash, BlobKey, ProblemType,
+    BlobHash, BlobKey, Problem, ProblemType,
     range::{self, RangeRequest},
     storage::{BACKGROUND_HEADER, BLOCK_SUMS_HEADER, route},
 };
@@ -47,6 +47,8 @@ const CHUNK_BYTES: u64 = 512 * 1024;
          content_type = "application/octet-stream",
          headers(("content-range" = String, description = "Which part of how many bytes."))),
         (status = 304, description = "The reader has it already."),
+        (status = 404, description = "There is no copy here.", body = Problem, content_type = "application/problem+json",
+         headers(("triton-tombstone" = String, description = "It was deleted: no other node may serve it either."))),
     )
 )]
 pub(super) async fn get_blob(
@@ -75,6 +77,8 @@ pub(super) async fn get_blob(
     responses((status = 200, description = "The blob is here.", headers(
         ("etag" = String, description = "The content's BLAKE3 hash in quotes."),
         ("content-length" = u64, description = "Its length in bytes."),
+    )), (status = 404, description = "There is no copy here.", headers(
+        ("triton-tombstone" = String, description = "It was deleted: no other node may serve it either."),
     )))
 )]
 pub(super) async fn head_blob(

@@ -8,10 +8,13 @@ pub(crate) use super::disk::DiskError;
 /// Why the store did not do what it was asked.
 #[derive(Debug, Error)]
 pub enum StoreError {
-    /// There is no copy here, or there was one and it has been deleted.
+    /// There is no copy here.
     #[error("there is no blob {0} on this node")]
     NotFound(BlobKey),
-    /// The key was deleted; keys are never used again.
+    /// There is no copy here, and the node remembers that it was deleted.
+    #[error("the blob {0} was deleted")]
+    Deleted(BlobKey),
+    /// The key takes no content: it was deleted, and keys are never used again.
     #[error("{0} was deleted, and a key is never used again")]
     Gone(BlobKey),
     /// The key is taken by another content.

@@ -47,7 +47,7 @@ pub(super) enum Eager {
 impl Store {
     /// Opens a blob to read its content.
     pub(crate) fn open_blob(&self, key: &BlobKey) -> Result<OpenBlob, StoreError> {
-        let blob = self.open_footer(key, Eager::SmallFile)?;
+        let blob = self.open_footer(key, Eager::SmallFile).map_err(|error| self.explain(error))?;
         // After the removals were counted: a cache that gets this looks again when the key is withheld later.
         self.withheld.refuse(key)?;
         Ok(blob)
@@ -65,10 +65,22 @@ impl Store {
 
     /// What a blob's file says of itself. The answer may be built upon: the name is durable when this returns.
     pub(crate) fn head(&self, key: &BlobKey) -> Result<Description, StoreError> {
-        let description = self.describe(key)?;
+        let description = self.describe(key).map_err(|error| self.explain(error))?;
         self.withheld.refuse(key)?;
         self.settle(triton_placement::partition_of(key))?;
         Ok(description)
+    }
+
+    /// Tells an absence that is due to a delete: a reader then need not look elsewhere, and must not.
+    fn explain(&self, error: StoreError) -> StoreError {
+        match error {
+            StoreError::NotFound(key) => match self.is_deleted(&key) {
+                Ok(true) => StoreError::Deleted(key),
+                Ok(false) => StoreError::NotFound(key),
+                Err(error) => error,
+            },
+            error => error,
+        }
     }
 
     /// Makes the names durable that are visible in a partition already, but whose writers have not been answered yet.

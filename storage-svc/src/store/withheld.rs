@@ -41,7 +41,7 @@ impl Withheld {
         }
         let keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         match keys.contains(key) {
-            true => Err(StoreError::Gone(key.clone())),
+            true => Err(StoreError::Deleted(key.clone())),
             false if keys.len() > KEYS_MAX => Err(StoreError::ReadOnly),
             false => Ok(()),
         }

@@ -86,8 +86,12 @@ async fn deleted_key_stays_deleted() {
             .unwrap()
             == sent
     );
-    assert_eq!(problem(node.get("a").send().await.unwrap()).await, (404, "not-found".to_owned()));
-    assert_eq!(node.client.head(&key("a")).await.unwrap(), None);
+    let answer = node.get("a").send().await.unwrap();
+    assert!(answer.headers().contains_key("triton-tombstone"), "that it was deleted is told to who looks elsewhere");
+    assert_eq!(problem(answer).await, (404, "not-found".to_owned()));
+    assert!(node.client.head(&key("a")).await.unwrap_err().is_deleted());
+    assert!(!node.get("b").send().await.unwrap().headers().contains_key("triton-tombstone"));
+    assert_eq!(node.client.head(&key("b")).await.unwrap(), None);
     assert_eq!(problem(node.put("a", sent).await).await, (410, "gone".to_owned()));
     let inventory = node.client.inventory(partition("a"), None).await.unwrap();
     assert!(inventory.items.len() == 1 && inventory.items[0].deleted);

@@ -159,7 +159,7 @@ async fn pull_takes_deletes_over_and_lists_what_the_source_cannot_deliver() {
     let report = scene.pull(PartitionId::new(5), u64::MAX).await.unwrap().remove(0);
     assert_eq!((report.tombstones, report.blobs_copied, report.failed), (1, 1, vec![key(&same[1])]));
     let third = &scene.nodes[2];
-    assert_eq!(third.client.head(&key(&same[0])).await.unwrap(), None);
+    assert!(third.client.head(&key(&same[0])).await.unwrap_err().is_deleted());
     assert_eq!(problem(third.put(&same[0], "x").await).await.0, 410);
     assert!(third.client.head(&key(&same[2])).await.unwrap().is_some());
 }
@@ -218,6 +218,19 @@ async fn release_keeps_what_a_holder_has_with_another_content() {
     scene.commit().await;
     assert_eq!(scene.release(loser, partition(&text)).await.unwrap().blobs_released, 0);
     assert!(scene.nodes[loser].client.head(&key(&text)).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn release_drops_what_a_holder_has_deleted() {
+    let scene = Scene::set(|config| config).await;
+    scene.begin().await;
+    scene.pull_all().await;
+    let (text, loser) = scene.moved();
+    scene.commit().await;
+    // After the commit nobody asks the former holder to delete anything.
+    scene.nodes[2].client.delete(&key(&text), scene.second.epoch).await.unwrap();
+    assert_eq!(scene.release(loser, partition(&text)).await.unwrap().blobs_kept, 0);
+    assert_eq!(scene.nodes[loser].client.head(&key(&text)).await.unwrap(), None);
 }
 
 #[tokio::test]

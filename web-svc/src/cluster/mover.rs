@@ -171,7 +171,11 @@ impl Mover<'_> {
         let client = self.client(to)?;
         let mut missing = Vec::new();
         for key in undelivered {
-            if !matches!(client.head(&key).await, Ok(Some(_))) {
+            let is_settled = match client.head(&key).await {
+                Ok(found) => found.is_some(),
+                Err(error) => error.is_deleted(),
+            };
+            if !is_settled {
                 missing.push(key);
             }
         }

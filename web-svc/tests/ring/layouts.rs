@@ -68,6 +68,27 @@ async fn what_was_written_before_a_migration_is_read_during_it() {
 }
 
 #[tokio::test]
+async fn copy_of_a_former_holder_is_not_served_once_the_holders_have_deleted_the_blob() {
+    let (cluster, migrating) = draining().await;
+    let (leaving, next) = (cluster.nodes[0].id, migrating.next.clone().unwrap());
+    let key = (0..100).map(|n| key(&format!("v/{n}"))).find(|key| cluster.holders(key).contains(&leaving)).unwrap();
+    cluster.ring.put(&key, content(1, 1_000)).await.unwrap();
+    cluster.put_everywhere(&key, &content(1, 1_000)).await;
+    let mut committed = LayoutRecord::settled(next);
+    cluster.tell_nodes(&migrating).await;
+    cluster.tell_nodes(&committed).await;
+    // A node that drains is asked in any case. Here it has given up this partition only.
+    committed.current.nodes.iter_mut().for_each(|node| node.state = NodeState::Active);
+    cluster.tell_ring(committed);
+    cluster.ring.delete(&key).await.unwrap();
+    assert!(cluster.copies(&key).await.contains(&leaving), "it was not asked");
+    for _ in 0..20 {
+        assert!(cluster.ring.open(&key, None).await.is_err_and(|error| error.is_absent()));
+        assert!(cluster.ring.head(&key).await.unwrap_err().is_absent());
+    }
+}
+
+#[tokio::test]
 async fn node_that_was_given_up_is_never_asked() {
     let cluster = Cluster::start(4, 3).await;
     let key = key("a/b");

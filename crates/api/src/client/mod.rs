@@ -24,6 +24,7 @@ use self::lane::{LaneBody, Lanes};
 use crate::{
     NodeUrl, Problem, ProblemType,
     secret::{ClusterSecret, SIGNATURE_HEADER},
+    storage::TOMBSTONE_HEADER,
 };
 
 /// The longest wait for a TCP connection.
@@ -77,6 +78,11 @@ impl ClientError {
     /// Whether the service said that the thing is not there (as opposed to not being able to tell).
     pub fn is_not_found(&self) -> bool {
         matches!(self.problem_type(), Some(ProblemType::NotFound | ProblemType::Gone))
+    }
+
+    /// Whether the service said that the thing was deleted for good.
+    pub fn is_deleted(&self) -> bool {
+        self.problem_type() == Some(ProblemType::Gone)
     }
 
     pub(crate) fn transport(url: &str, error: &reqwest::Error) -> Self {
@@ -164,7 +170,7 @@ impl Caller {
         if head.status.is_success() {
             return Ok((head, body));
         }
-        Err(error_of(&node.join(path), head.status, body).await)
+        Err(error_of(&node.join(path), &head.headers, head.status, body).await)
     }
 
     /// Sends and turns every status that is not 2xx into an error.
@@ -173,7 +179,8 @@ impl Caller {
         if response.status().is_success() {
             return Ok(response);
         }
-        Err(error_of(url, response.status(), response.bytes_stream()).await)
+        let headers = response.headers().clone();
+        Err(error_of(url, &headers, response.status(), response.bytes_stream()).await)
     }
 
     /// Sends and reads a JSON answer.
@@ -196,7 +203,15 @@ fn target(url: &str) -> &str {
     url.get(after_scheme..).and_then(|rest| rest.find('/').and_then(|slash| rest.get(slash..))).unwrap_or("/")
 }
 
-async fn error_of<E>(url: &str, status: StatusCode, body: impl Stream<Item = Result<Bytes, E>>) -> ClientError {
+async fn error_of<E>(
+    url: &str,
+    headers: &HeaderMap,
+    status: StatusCode,
+    body: impl Stream<Item = Result<Bytes, E>>,
+) -> ClientError {
+    if headers.contains_key(TOMBSTONE_HEADER) {
+        return ClientError::Problem(Box::new(Problem::new(ProblemType::Gone, format!("{url} was deleted."))));
+    }
     let mut chunks = pin!(body);
     let mut body = Vec::new();
     while let Some(Ok(chunk)) = chunks.next().await {

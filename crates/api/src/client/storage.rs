@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::{CALL_TIMEOUT, Caller, ClientError, lane::LaneBody};
 use crate::{
-    BlobHash, BlobKey, Epoch, NodeUrl, Page, PartitionId,
+    BlobHash, BlobKey, Epoch, NodeUrl, Page, PartitionId, ProblemType,
     layout::LayoutRecord,
     storage::{
         BACKGROUND_HEADER, BLOCK_SUMS_HEADER, BlobReceipt, EPOCH_HEADER, HASH_HEADER, InventoryEntry, NodeInfo, Orphan,
@@ -124,12 +124,15 @@ impl NodeClient {
     }
 
     /// The hash and length of a blob, or `None` where the node says that it has none.
+    ///
+    /// # Errors
+    /// A problem of the type `Gone` where the node says that it was deleted.
     pub async fn head(&self, key: &BlobKey) -> Result<Option<(BlobHash, u64)>, ClientError> {
         let url = self.blob_url(key);
         let request = self.caller.request(Method::HEAD, &url).timeout(CALL_TIMEOUT);
         let response = match self.caller.send(&url, request).await {
             Ok(response) => response,
-            Err(error) if error.is_not_found() => return Ok(None),
+            Err(error) if error.problem_type() == Some(ProblemType::NotFound) => return Ok(None),
             Err(error) => return Err(error),
         };
         let text = |name: header::HeaderName| response.headers().get(name).and_then(|value| value.to_str().ok());

@@ -95,7 +95,7 @@ fn full_disk_can_still_be_emptied_or_says_that_it_cannot() {
     assert_nothing_is_left_of_it(&dir, &store, "none");
     files.heal();
     store.delete(&key("before"), None, None).unwrap();
-    assert!(matches!(get(&store, "before"), Err(StoreError::NotFound(_))));
+    assert!(matches!(get(&store, "before"), Err(StoreError::Deleted(_))));
 }
 
 #[test]
@@ -257,8 +257,8 @@ fn delete_that_a_read_only_disk_refuses_ends_the_serving_of_its_copy() {
     assert!(put(&store, "broken", b"x").is_err());
     assert!(files.heal() > 0);
     assert!(matches!(store.delete(&key("before"), None, None), Err(StoreError::ReadOnly)));
-    assert!(matches!(get(&store, "before"), Err(StoreError::Gone(_))));
-    assert!(matches!(store.head(&key("before")), Err(StoreError::Gone(_))));
+    assert!(matches!(get(&store, "before"), Err(StoreError::Deleted(_))));
+    assert!(matches!(store.head(&key("before")), Err(StoreError::Deleted(_))));
     assert_ne!(store.removals(opened.file_facts().partition), opened.removals(), "a cache looks again");
     assert!(store.is_named(&key("before"), &opened.file_facts()).is_err());
 }
@@ -279,5 +279,5 @@ fn blob_whose_file_cannot_be_read_can_be_deleted() {
     files.fault(Call::Read, "blobs/", 0, usize::MAX, Trouble::Error(Errno::IO));
     store.delete(&key("before"), None, None).unwrap();
     assert!(files.heal() > 0);
-    assert!(matches!(get(&store, "before"), Err(StoreError::NotFound(_))));
+    assert!(matches!(get(&store, "before"), Err(StoreError::Deleted(_))));
 }

@@ -65,7 +65,7 @@ fn write_that_a_delete_overtakes_is_refused() {
     let staged = store.stage(&key("a"), Claim::default()).unwrap();
     store.delete(&key("a"), None, None).unwrap();
     assert!(matches!(staged.commit(), Err(StoreError::Gone(_))));
-    assert!(matches!(get(&store, "a"), Err(StoreError::NotFound(_))));
+    assert!(matches!(get(&store, "a"), Err(StoreError::Deleted(_))));
 }
 
 #[test]

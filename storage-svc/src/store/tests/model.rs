@@ -66,7 +66,7 @@ proptest! {
                         let expected = content.slice(usize::try_from(part.start).unwrap()..usize::try_from(part.end).unwrap());
                         prop_assert!(read == expected);
                     }
-                    (Err(StoreError::NotFound(_)), None | Some(State::Deleted)) => {}
+                    (Err(StoreError::NotFound(_)), None) | (Err(StoreError::Deleted(_)), Some(State::Deleted)) => {}
                     (found, expected) => prop_assert!(false, "{found:?} where the model has {}", expected.is_some()),
                 },
                 Operation::Reopen => {

@@ -44,7 +44,7 @@ fn deleted_blob_is_not_brought_back() {
     assert!(store.set_aside(&key("a"), 0, EPOCH).unwrap());
     store.delete(&key("a"), None, None).unwrap();
     assert!(!store.bring_back(&key("a")).unwrap());
-    assert!(matches!(get(&store, "a"), Err(StoreError::NotFound(_))));
+    assert!(matches!(get(&store, "a"), Err(StoreError::Deleted(_))));
 }
 
 #[test]

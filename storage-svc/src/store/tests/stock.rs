@@ -123,6 +123,6 @@ fn a_delete_that_was_cut_off_is_finished_before_anything_is_served() {
     drop(store);
     fs::write(blob_file(dir.path(), "a"), kept).unwrap();
     let store = reopen(dir.path());
-    assert!(matches!(get(&store, "a"), Err(StoreError::NotFound(_))));
+    assert!(matches!(get(&store, "a"), Err(StoreError::Deleted(_))));
     assert!(!blob_file(dir.path(), "a").exists());
 }

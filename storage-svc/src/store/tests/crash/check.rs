@@ -55,7 +55,8 @@ fn check_key(store: &Store, key: &BlobKey, fate: Fate) -> Result<bool, String> {
         (_, Fate::Deleted) if !deleted => Err(format!("the delete of {key} was acknowledged and is forgotten")),
         (_, Fate::Begun | Fate::Stored | Fate::Damaged) if deleted => Err(format!("{key} was never deleted")),
         (Ok(_), _) => Ok(true),
-        (Err(StoreError::Corrupt { .. }), Fate::Damaged) | (Err(StoreError::NotFound(_)), _) => Ok(false),
+        (Err(StoreError::Corrupt { .. }), Fate::Damaged)
+        | (Err(StoreError::NotFound(_) | StoreError::Deleted(_)), _) => Ok(false),
         (Err(error), _) => Err(format!("{key} ({fate:?}): {error}")),
     }
 }
