@@ -20,7 +20,7 @@ RUN npm run build
 FROM ${BASE_IMAGE} AS rust
 RUN apt-get update \
  && apt-get install -y --no-install-recommends \
-      ca-certificates cargo-web gcc libc6-dev libprotobuf-dev lld protobuf-compiler rustc-web \
+      ca-certificates cargo-web gcc libc6-dev libprotobuf-dev lld make protobuf-compiler rustc-web \
  && rm -rf /var/lib/apt/lists/* /var/cache/apt/archives/*.deb
 COPY deploy/ca/ /tmp/ca/
 RUN find /tmp/ca -name '*.crt' -exec cat {} + >>/etc/ssl/certs/ca-certificates.crt
