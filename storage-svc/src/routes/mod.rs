@@ -16,7 +16,10 @@ use axum::{
     middleware::{self, Next},
     response::Response,
 };
-use triton_api::{secret::ClusterSecret, storage::route};
+use triton_api::{
+    secret::ClusterSecret,
+    storage::{BACKGROUND_HEADER, route},
+};
 use triton_kit::{document, health, layers, secret};
 use utoipa::openapi::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -59,11 +62,17 @@ pub(crate) fn router(node: Node, required: Option<ClusterSecret>) -> Router {
     layers::layers(router, "storage-svc")
 }
 
-/// Notes that somebody speaks to this node, and for how long.
+/// Notes that somebody speaks to this node, and for how long. What moves between nodes can wait as the scrub can.
 async fn notice(State(node): State<Node>, request: Request, next: Next) -> Response {
     node.presence.hear();
-    let _busy = request.uri().path().starts_with(route::BLOB_PREFIX).then(|| node.foreground.begin());
-    courtesy::observe(node.clone(), request, next).await
+    let is_viewers =
+        request.uri().path().starts_with(route::BLOB_PREFIX) && !request.headers().contains_key(BACKGROUND_HEADER);
+    let busy = is_viewers.then(|| node.foreground.begin());
+    let response = courtesy::observe(node, request, next).await;
+    match busy {
+        Some(busy) => response.map(|body| busy.until_end_of(body)),
+        None => response,
+    }
 }
 
 /// The OpenAPI document of a node, without starting one.
@@ -77,4 +86,47 @@ fn finish(mut document: OpenApi) -> OpenApi {
     document.paths.paths =
         document.paths.paths.into_iter().map(|(path, item)| (path.replace("{*", "{"), item)).collect();
     document::finish(document)
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use http::Method;
+    use tower::ServiceExt as _;
+    use triton_api::client::Caller;
+
+    use super::*;
+    use crate::{background::Background, pace::Pace, store::Store};
+
+    /// Longer than what one answer holds in memory.
+    const LONG_BYTES: usize = 3 * 1024 * 1024;
+
+    async fn ask(node: &Node, method: Method, headers: &[(&str, &str)], body: Body) -> Response {
+        let mut request = Request::builder().method(method).uri("/v1/blobs/v/long");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        router(node.clone(), None).oneshot(request.body(body).unwrap()).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_viewer_is_there_until_the_answer_is_read_and_a_copy_between_nodes_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), None).unwrap();
+        let caller = Caller::new(None, |_| ()).unwrap();
+        let node = Node::new(store, None, caller, Pace::new(None), Background::start().unwrap());
+        let stored = ask(&node, Method::PUT, &[], Body::from(vec![7; LONG_BYTES])).await;
+        assert_eq!(stored.status(), http::StatusCode::CREATED);
+        assert!(!node.foreground.is_busy());
+        let copy = ask(&node, Method::GET, &[(BACKGROUND_HEADER, "1")], Body::empty()).await;
+        assert!(!node.foreground.is_busy());
+        drop(copy);
+        let answer = ask(&node, Method::GET, &[], Body::empty()).await;
+        assert!(node.foreground.is_busy(), "its content is still to be read");
+        let content = axum::body::to_bytes(answer.into_body(), LONG_BYTES).await.unwrap();
+        assert_eq!((content.len(), node.foreground.is_busy()), (LONG_BYTES, false));
+        let answer = ask(&node, Method::GET, &[("range", "bytes=0-9")], Body::empty()).await;
+        assert!(!node.foreground.is_busy(), "its content is in memory");
+        drop(answer);
+    }
 }
