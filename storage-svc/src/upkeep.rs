@@ -107,7 +107,7 @@ pub(crate) async fn remember(store: Store, written_at: Option<u64>) -> Option<u6
 async fn sweep_tombstones(store: Store) {
     match blocking::run(move || store.sweep_tombstones(Timestamp::now())).await {
         Ok(dropped) => tracing::debug!(dropped, "outdated tombstones are removed"),
-        Err(error) => tracing::warn!(%error, "outdated tombstones stay until the next sweep"),
+        Err(error) => note_left(&error, "outdated tombstones stay until the next sweep"),
     }
 }
 
@@ -115,7 +115,15 @@ async fn sweep_orphans(store: Store) {
     match blocking::run(move || store.sweep_orphans(Timestamp::now())).await {
         Ok(0) => {}
         Ok(dropped) => tracing::info!(dropped, "blobs that nobody referred to for a week are unlinked"),
-        Err(error) => tracing::warn!(%error, "orphans stay until the next sweep"),
+        Err(error) => note_left(&error, "orphans stay until the next sweep"),
+    }
+}
+
+/// A disk that takes no writes was an alarm once, and is not one each hour.
+fn note_left(error: &StoreError, what: &'static str) {
+    match error {
+        StoreError::ReadOnly => tracing::debug!(%error, what),
+        error => tracing::warn!(%error, what),
     }
 }
 

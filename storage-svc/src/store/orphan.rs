@@ -106,6 +106,7 @@ impl Store {
 
     /// Unlinks what was moved aside a week ago; answers how many.
     pub(crate) fn sweep_orphans(&self, now: Timestamp) -> Result<u64, StoreError> {
+        self.refuse_distrusted()?;
         let mut dropped = 0;
         for file_name in self.disk.list(Path::new(ORPHANS))? {
             let is_over = parse(&file_name).is_some_and(|aside| now.duration_since(aside.moved_at) > ORPHAN_TTL);

@@ -156,6 +156,7 @@ impl Store {
         allowed: impl FnOnce(Option<&LayoutRecord>) -> bool,
     ) -> Result<Option<u64>, StoreError> {
         let admission = self.layout.admit(None)?;
+        self.refuse_distrusted()?;
         if !allowed(admission.record()) {
             return Ok(None);
         }
@@ -164,6 +165,7 @@ impl Store {
 
     /// Makes the unlinks of a release durable; answers how many blobs are left.
     pub(crate) fn settle_release(&self, partition: PartitionId) -> Result<u64, StoreError> {
+        self.refuse_distrusted()?;
         if self.dir.partitions.has(BLOBS, partition) {
             self.disk.sync_dir(&dir::partition_path(BLOBS, partition))?;
         }
@@ -176,6 +178,7 @@ impl Store {
         partition: PartitionId,
         outdated: impl Fn(Timestamp) -> bool,
     ) -> Result<u64, StoreError> {
+        self.refuse_distrusted()?;
         let folder = dir::partition_path(TOMBSTONES, partition);
         let mut dropped = 0;
         for name in self.disk.list(&folder)? {
