@@ -88,6 +88,7 @@ async fn tend(store: &Store, cache: Option<&Cache>, stop: &CancellationToken) {
                 // With the hour, at which tombstones become outdated on all nodes at once.
                 let hour = Some(Timestamp::now().as_second().div_euclid(3600));
                 if swept_at != hour {
+                    remember_uptime(store.clone()).await;
                     sweep_tombstones(store.clone()).await;
                     sweep_orphans(store.clone()).await;
                     swept_at = hour;
@@ -102,6 +103,13 @@ async fn tend(store: &Store, cache: Option<&Cache>, stop: &CancellationToken) {
 pub(crate) async fn remember(store: Store, written_at: Option<u64>) -> Option<u64> {
     let outcome: Result<u64, StoreError> = blocking::run(move || store.remember(written_at)).await;
     outcome.inspect_err(|error| tracing::warn!(%error, "the ledger is not written: the next start counts anew")).ok()
+}
+
+/// Writes down how much time the node has seen passing. Also for the end.
+pub(crate) async fn remember_uptime(store: Store) {
+    if let Err(error) = blocking::run(move || store.remember_uptime()).await {
+        tracing::warn!(%error, "the uptime is not written down: what is deleted is kept for longer");
+    }
 }
 
 async fn sweep_tombstones(store: Store) {
