@@ -90,13 +90,15 @@ fn finish(mut document: OpenApi) -> OpenApi {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use axum::body::Body;
     use http::Method;
     use tower::ServiceExt as _;
     use triton_api::client::Caller;
 
     use super::*;
-    use crate::{background::Background, pace::Pace, store::Store};
+    use crate::{background::Background, cache::Cache, pace::Pace, store::Store};
 
     /// Longer than what one answer holds in memory.
     const LONG_BYTES: usize = 3 * 1024 * 1024;
@@ -109,12 +111,45 @@ mod tests {
         router(node.clone(), None).oneshot(request.body(body).unwrap()).await.unwrap()
     }
 
+    fn node(dir: &tempfile::TempDir, cache_bytes: u64) -> Node {
+        let store = Store::open(dir.path(), Some(0)).unwrap();
+        let cache = Cache::new(store.clone(), cache_bytes).map(Arc::new);
+        let caller = Caller::new(None, |_| ()).unwrap();
+        Node::new(store, cache, caller, Pace::new(None), Background::start().unwrap())
+    }
+
+    #[tokio::test]
+    async fn what_moves_between_nodes_is_not_kept_in_memory() {
+        let dir = tempfile::tempdir().unwrap();
+        let node = node(&dir, 64 * 1024 * 1024);
+        ask(&node, Method::PUT, &[], Body::from(vec![7; 1000])).await;
+        let pieces = || node.cache.as_ref().unwrap().size().0;
+        for _ in 0..3 {
+            assert_eq!(ask(&node, Method::GET, &[(BACKGROUND_HEADER, "1")], Body::empty()).await.status(), 200);
+        }
+        assert_eq!(pieces(), 0);
+        assert_eq!(ask(&node, Method::GET, &[], Body::empty()).await.status(), 200);
+        assert_eq!(pieces(), 1);
+    }
+
+    /// Each write has a bound, so that all of them have one only where they are counted.
+    #[tokio::test(start_paused = true)]
+    async fn writers_beyond_the_memory_for_them_wait_and_are_refused_in_the_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let node = node(&dir, 0);
+        let mut turns = Vec::new();
+        for _ in 0..64 {
+            turns.push(node.write_turn().await.unwrap());
+        }
+        assert_eq!(ask(&node, Method::PUT, &[], Body::from("x")).await.status(), 503);
+        turns.pop();
+        assert_eq!(ask(&node, Method::PUT, &[], Body::from("x")).await.status(), 201);
+    }
+
     #[tokio::test]
     async fn a_viewer_is_there_until_the_answer_is_read_and_a_copy_between_nodes_is_none() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path(), None).unwrap();
-        let caller = Caller::new(None, |_| ()).unwrap();
-        let node = Node::new(store, None, caller, Pace::new(None), Background::start().unwrap());
+        let node = node(&dir, 0);
         let stored = ask(&node, Method::PUT, &[], Body::from(vec![7; LONG_BYTES])).await;
         assert_eq!(stored.status(), http::StatusCode::CREATED);
         assert!(!node.foreground.is_busy());
