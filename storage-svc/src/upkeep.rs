@@ -88,7 +88,10 @@ async fn tend(store: &Store, cache: Option<&Cache>, stop: &CancellationToken) {
                 // With the hour, at which tombstones become outdated on all nodes at once.
                 let hour = Some(Timestamp::now().as_second().div_euclid(3600));
                 if swept_at != hour {
-                    remember_uptime(store.clone()).await;
+                    // Not right after the start, when no time has passed yet.
+                    if swept_at.is_some() {
+                        remember_uptime(store.clone()).await;
+                    }
                     sweep_tombstones(store.clone()).await;
                     sweep_orphans(store.clone()).await;
                     swept_at = hour;
