@@ -187,6 +187,15 @@ mod tests {
     }
 
     #[test]
+    fn one_rest_is_short_however_long_the_work_took() {
+        let (courtesy, mut now) = (Courtesy::default(), Instant::now());
+        pass(&courtesy, &mut now, 20, 2 * MS, false);
+        assert!(pass(&courtesy, &mut now, 50, 6 * MS, true) > 1.0);
+        // A disk that stood still for a minute: eight more, and the other side would have given up.
+        assert_eq!(courtesy.rest_after_at(Duration::from_secs(60), now), REST_TIME_MAX);
+    }
+
+    #[test]
     fn a_copy_without_viewers_does_not_rest() {
         let (courtesy, mut now) = (Courtesy::default(), Instant::now());
         pass(&courtesy, &mut now, 5, MS, false);

@@ -1,10 +1,15 @@
 //! Whether somebody reads or writes right now: what can wait gives way to them.
 
 use std::{
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
+use axum::body::{Body, HttpBody as _};
+use futures_util::{StreamExt as _, stream};
 use tokio::{sync::watch, time::Instant};
 
 /// Nobody needs the disk when the last request ended so long ago.
@@ -19,9 +24,23 @@ pub(crate) struct Foreground {
 
 /// A request; dropping it ends it.
 #[derive(Debug)]
-pub(crate) struct Busy<'a>(&'a Foreground);
+pub(crate) struct Busy(Arc<Foreground>);
 
-impl Drop for Busy<'_> {
+impl Busy {
+    /// The same body; the request goes on until its end. One that lies in memory needs the disk no more.
+    pub(crate) fn until_end_of(self, body: Body) -> Body {
+        if body.size_hint().exact().is_some() {
+            return body;
+        }
+        let state = (body.into_data_stream(), self);
+        Body::from_stream(stream::unfold(state, |(mut frames, busy)| async move {
+            let frame = frames.next().await?;
+            Some((frame, (frames, busy)))
+        }))
+    }
+}
+
+impl Drop for Busy {
     fn drop(&mut self) {
         self.0.running.fetch_sub(1, Ordering::Relaxed);
         self.0.ended.send_replace(Instant::now());
@@ -34,9 +53,14 @@ impl Foreground {
     }
 
     /// Notes a request.
-    pub(crate) fn begin(&self) -> Busy<'_> {
+    pub(crate) fn begin(self: &Arc<Self>) -> Busy {
         self.running.fetch_add(1, Ordering::Relaxed);
-        Busy(self)
+        Busy(Arc::clone(self))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_busy(&self) -> bool {
+        self.running.load(Ordering::Relaxed) > 0
     }
 
     /// Waits for a moment in which nobody reads or writes, but at most `limit`.
@@ -60,7 +84,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn gives_way_to_requests_for_a_bounded_time() {
         const LIMIT: Duration = Duration::from_millis(500);
-        let foreground = Foreground::new();
+        let foreground = Arc::new(Foreground::new());
         tokio::time::advance(QUIET).await;
         let waited = async || {
             let began = Instant::now();

@@ -149,16 +149,20 @@ impl Scrubber {
         Ok((start >= len_bytes).then_some(len_bytes))
     }
 
-    /// Waits until what was read before is paid for and nobody else needs the disk, then books `bytes`.
+    /// Waits until what was read before is paid for and nobody else needs the disk, then books `bytes`. It gives way for no
+    /// longer than it is to take for them, and that time counts: else a node with viewers at all times, or one that reads
+    /// very slowly, would never end its pass.
     async fn turn(&self, due: &mut Due, bytes: u64) {
         self.pause(due.at).await;
+        let cost = u128::from(bytes) * 1_000_000_000 / u128::from(due.rate.get());
+        let cost = Duration::from_nanos(u64::try_from(cost).unwrap_or(u64::MAX));
+        let limit = cost.min(GIVE_WAY_MAX);
         // Cancel safe: it only waits.
         tokio::select! {
             () = self.stop.cancelled() => {}
-            () = self.foreground.quiet(GIVE_WAY_MAX) => {}
+            () = self.foreground.quiet(limit) => {}
         }
-        let cost = u128::from(bytes) * 1_000_000_000 / u128::from(due.rate.get());
-        due.at = due.at.max(Instant::now()) + Duration::from_nanos(u64::try_from(cost).unwrap_or(u64::MAX));
+        due.at = due.at.max(Instant::now() - limit) + cost;
     }
 
     /// Waits, but not longer than until the stop.
@@ -181,6 +185,26 @@ impl Scrubber {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn viewers_who_never_leave_do_not_lengthen_the_pass() {
+        const TURNS: u32 = 100;
+        const TURN: Duration = Duration::from_millis(50);
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), Some(0)).unwrap();
+        let foreground = Arc::new(Foreground::new());
+        let stop = CancellationToken::new();
+        let scrubber = Scrubber { store, foreground: Arc::clone(&foreground), bytes_per_second: None, stop };
+        let busy = foreground.begin();
+        let began = Instant::now();
+        let mut due = Due { rate: NonZeroU64::new(20 * CHUNK_BYTES).unwrap(), at: began, remember_at: began };
+        for _ in 0..TURNS {
+            scrubber.turn(&mut due, CHUNK_BYTES).await;
+        }
+        let took = began.elapsed();
+        assert!((TURN * (TURNS - 1)..TURN * (TURNS + 1)).contains(&took), "{took:?}");
+        drop(busy);
+    }
 
     #[test]
     fn a_pass_takes_less_than_thirty_days_and_never_much_of_a_disk() {

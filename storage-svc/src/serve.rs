@@ -99,6 +99,7 @@ pub async fn serve(config: Config, stop: CancellationToken) -> Result<Running, S
     let task = tokio::spawn(async move {
         let serving = triton_kit::serve::serve(listener, router, stop.clone(), config.drain_timeout);
         let (drained, ()) = tokio::join!(serving, duties.run(stop));
+        upkeep::remember_uptime(store.clone()).await;
         upkeep::remember(store, None).await;
         drained
     });

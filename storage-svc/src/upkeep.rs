@@ -88,6 +88,10 @@ async fn tend(store: &Store, cache: Option<&Cache>, stop: &CancellationToken) {
                 // With the hour, at which tombstones become outdated on all nodes at once.
                 let hour = Some(Timestamp::now().as_second().div_euclid(3600));
                 if swept_at != hour {
+                    // Not right after the start, when no time has passed yet.
+                    if swept_at.is_some() {
+                        remember_uptime(store.clone()).await;
+                    }
                     sweep_tombstones(store.clone()).await;
                     sweep_orphans(store.clone()).await;
                     swept_at = hour;
@@ -104,10 +108,17 @@ pub(crate) async fn remember(store: Store, written_at: Option<u64>) -> Option<u6
     outcome.inspect_err(|error| tracing::warn!(%error, "the ledger is not written: the next start counts anew")).ok()
 }
 
+/// Writes down how much time the node has seen passing. Also for the end.
+pub(crate) async fn remember_uptime(store: Store) {
+    if let Err(error) = blocking::run(move || store.remember_uptime()).await {
+        tracing::warn!(%error, "the uptime is not written down: what is deleted is kept for longer");
+    }
+}
+
 async fn sweep_tombstones(store: Store) {
     match blocking::run(move || store.sweep_tombstones(Timestamp::now())).await {
         Ok(dropped) => tracing::debug!(dropped, "outdated tombstones are removed"),
-        Err(error) => tracing::warn!(%error, "outdated tombstones stay until the next sweep"),
+        Err(error) => note_left(&error, "outdated tombstones stay until the next sweep"),
     }
 }
 
@@ -115,7 +126,15 @@ async fn sweep_orphans(store: Store) {
     match blocking::run(move || store.sweep_orphans(Timestamp::now())).await {
         Ok(0) => {}
         Ok(dropped) => tracing::info!(dropped, "blobs that nobody referred to for a week are unlinked"),
-        Err(error) => tracing::warn!(%error, "orphans stay until the next sweep"),
+        Err(error) => note_left(&error, "orphans stay until the next sweep"),
+    }
+}
+
+/// A disk that takes no writes was an alarm once, and is not one each hour.
+fn note_left(error: &StoreError, what: &'static str) {
+    match error {
+        StoreError::ReadOnly => tracing::debug!(%error, what),
+        error => tracing::warn!(%error, what),
     }
 }
 

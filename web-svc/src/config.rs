@@ -2,13 +2,14 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
+    num::NonZeroU64,
     path::PathBuf,
     str::FromStr,
 };
 
 use clap::{Parser, Subcommand};
 use thiserror::Error;
-use triton_api::NodeUrl;
+use triton_api::{NodeUrl, secret::ClusterSecret};
 use triton_kit::{secret::SecretArgs, telemetry::LogArgs};
 
 use crate::{
@@ -49,6 +50,16 @@ pub struct Config {
     /// The most memory of the embedded storage node for contents that are asked for often, in bytes; 0 for none
     #[arg(long, env = "TRITON_NODE_CACHE_BYTES", default_value_t = 64 * 1024 * 1024, value_name = "BYTES")]
     pub node_cache_bytes: u64,
+    /// Bytes of the disk that the embedded storage node keeps free [default: 1% of the disk, at most 1 GiB]
+    #[arg(long, env = "TRITON_RESERVE_BYTES", value_name = "BYTES")]
+    pub reserve_bytes: Option<u64>,
+    /// The fastest that the embedded storage node pulls from other nodes, in bytes per second [default: no limit]
+    #[arg(long, env = "TRITON_PULL_BYTES_PER_SECOND", value_name = "BYTES")]
+    pub pull_bytes_per_second: Option<NonZeroU64>,
+    /// The fastest that the embedded storage node verifies what it holds, in bytes per second, 0 for never [default: a pass
+    /// in 25 days]
+    #[arg(long, env = "TRITON_SCRUB_BYTES_PER_SECOND", value_name = "BYTES")]
+    pub scrub_bytes_per_second: Option<u64>,
     /// Transcode jobs at once; one for every four cores if absent, 0 for none
     #[arg(long, global = true, env = "TRITON_TRANSCODE_SLOTS", value_name = "N")]
     pub transcode_slots: Option<usize>,
@@ -189,6 +200,19 @@ impl Config {
         }
     }
 
+    /// The settings of the embedded storage node.
+    pub fn node(&self, secret: Option<ClusterSecret>) -> storage_svc::Config {
+        storage_svc::Config {
+            listen_flag: "--node-listen",
+            secret,
+            reserve_bytes: self.reserve_bytes,
+            pull_bytes_per_second: self.pull_bytes_per_second,
+            scrub_bytes_per_second: self.scrub_bytes_per_second,
+            cache_bytes: Some(self.node_cache_bytes),
+            ..storage_svc::Config::new(self.data_dir.join("node"), self.node_listen)
+        }
+    }
+
     /// Transcode jobs at once, and threads for each.
     pub fn slots_and_threads(&self) -> (usize, u32) {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -221,5 +245,15 @@ mod tests {
             let error = Config::try_parse_from(["web-svc"].into_iter().chain(bad)).unwrap_err().to_string();
             assert!(error.contains(bad[0]), "{error}");
         }
+    }
+    #[test]
+    fn embedded_node_is_set_up_as_one_of_its_own_would_be() {
+        let flags = ["--reserve-bytes", "5", "--pull-bytes-per-second", "6", "--scrub-bytes-per-second", "0"];
+        let config = Config::try_parse_from(["web-svc"].into_iter().chain(flags)).unwrap();
+        let node = config.node(None);
+        let rates = (node.pull_bytes_per_second.map(NonZeroU64::get), node.scrub_bytes_per_second);
+        assert_eq!((node.reserve_bytes, rates), (Some(5), (Some(6), Some(0))));
+        assert_eq!((node.cache_bytes, node.listen), (Some(config.node_cache_bytes), config.node_listen));
+        assert_eq!((node.dir, node.listen_flag), (config.data_dir.join("node"), "--node-listen"));
     }
 }

@@ -278,3 +278,32 @@ pub struct ReleaseReport {
     /// Blobs kept, because some new holder did not confirm.
     pub blobs_kept: u64,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn node_is_empty_only_where_that_is_known() {
+        let empty = NodeInfo {
+            id: NodeId::generate(),
+            version: String::new(),
+            epoch: None,
+            capacity_bytes: 1,
+            free_bytes: 1,
+            used_bytes: 0,
+            blobs: 0,
+            quarantined: 0,
+            orphans: 0,
+            disk: DiskState::Ok,
+            counting: false,
+            reconciling: false,
+            scrub: Scrub::default(),
+        };
+        assert!(empty.is_empty());
+        let unknown = [NodeInfo { counting: true, ..empty.clone() }, NodeInfo { reconciling: true, ..empty.clone() }];
+        for info in unknown.into_iter().chain([NodeInfo { blobs: 1, ..empty }]) {
+            assert!(!info.is_empty(), "{info:?}");
+        }
+    }
+}

@@ -16,7 +16,10 @@ use axum::{
     middleware::{self, Next},
     response::Response,
 };
-use triton_api::{secret::ClusterSecret, storage::route};
+use triton_api::{
+    secret::ClusterSecret,
+    storage::{BACKGROUND_HEADER, route},
+};
 use triton_kit::{document, health, layers, secret};
 use utoipa::openapi::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -59,11 +62,17 @@ pub(crate) fn router(node: Node, required: Option<ClusterSecret>) -> Router {
     layers::layers(router, "storage-svc")
 }
 
-/// Notes that somebody speaks to this node, and for how long.
+/// Notes that somebody speaks to this node, and for how long. What moves between nodes can wait as the scrub can.
 async fn notice(State(node): State<Node>, request: Request, next: Next) -> Response {
     node.presence.hear();
-    let _busy = request.uri().path().starts_with(route::BLOB_PREFIX).then(|| node.foreground.begin());
-    courtesy::observe(node.clone(), request, next).await
+    let is_viewers =
+        request.uri().path().starts_with(route::BLOB_PREFIX) && !request.headers().contains_key(BACKGROUND_HEADER);
+    let busy = is_viewers.then(|| node.foreground.begin());
+    let response = courtesy::observe(node, request, next).await;
+    match busy {
+        Some(busy) => response.map(|body| busy.until_end_of(body)),
+        None => response,
+    }
 }
 
 /// The OpenAPI document of a node, without starting one.
@@ -77,4 +86,82 @@ fn finish(mut document: OpenApi) -> OpenApi {
     document.paths.paths =
         document.paths.paths.into_iter().map(|(path, item)| (path.replace("{*", "{"), item)).collect();
     document::finish(document)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use axum::body::Body;
+    use http::Method;
+    use tower::ServiceExt as _;
+    use triton_api::client::Caller;
+
+    use super::*;
+    use crate::{background::Background, cache::Cache, pace::Pace, store::Store};
+
+    /// Longer than what one answer holds in memory.
+    const LONG_BYTES: usize = 3 * 1024 * 1024;
+
+    async fn ask(node: &Node, method: Method, headers: &[(&str, &str)], body: Body) -> Response {
+        let mut request = Request::builder().method(method).uri("/v1/blobs/v/long");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        router(node.clone(), None).oneshot(request.body(body).unwrap()).await.unwrap()
+    }
+
+    fn node(dir: &tempfile::TempDir, cache_bytes: u64) -> Node {
+        let store = Store::open(dir.path(), Some(0)).unwrap();
+        let cache = Cache::new(store.clone(), cache_bytes).map(Arc::new);
+        let caller = Caller::new(None, |_| ()).unwrap();
+        Node::new(store, cache, caller, Pace::new(None), Background::start().unwrap())
+    }
+
+    #[tokio::test]
+    async fn what_moves_between_nodes_is_not_kept_in_memory() {
+        let dir = tempfile::tempdir().unwrap();
+        let node = node(&dir, 64 * 1024 * 1024);
+        ask(&node, Method::PUT, &[], Body::from(vec![7; 1000])).await;
+        let pieces = || node.cache.as_ref().unwrap().size().0;
+        for _ in 0..3 {
+            assert_eq!(ask(&node, Method::GET, &[(BACKGROUND_HEADER, "1")], Body::empty()).await.status(), 200);
+        }
+        assert_eq!(pieces(), 0);
+        assert_eq!(ask(&node, Method::GET, &[], Body::empty()).await.status(), 200);
+        assert_eq!(pieces(), 1);
+    }
+
+    /// Each write has a bound, so that all of them have one only where they are counted.
+    #[tokio::test(start_paused = true)]
+    async fn writers_beyond_the_memory_for_them_wait_and_are_refused_in_the_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let node = node(&dir, 0);
+        let mut turns = Vec::new();
+        for _ in 0..64 {
+            turns.push(node.write_turn().await.unwrap());
+        }
+        assert_eq!(ask(&node, Method::PUT, &[], Body::from("x")).await.status(), 503);
+        turns.pop();
+        assert_eq!(ask(&node, Method::PUT, &[], Body::from("x")).await.status(), 201);
+    }
+
+    #[tokio::test]
+    async fn a_viewer_is_there_until_the_answer_is_read_and_a_copy_between_nodes_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let node = node(&dir, 0);
+        let stored = ask(&node, Method::PUT, &[], Body::from(vec![7; LONG_BYTES])).await;
+        assert_eq!(stored.status(), http::StatusCode::CREATED);
+        assert!(!node.foreground.is_busy());
+        let copy = ask(&node, Method::GET, &[(BACKGROUND_HEADER, "1")], Body::empty()).await;
+        assert!(!node.foreground.is_busy());
+        drop(copy);
+        let answer = ask(&node, Method::GET, &[], Body::empty()).await;
+        assert!(node.foreground.is_busy(), "its content is still to be read");
+        let content = axum::body::to_bytes(answer.into_body(), LONG_BYTES).await.unwrap();
+        assert_eq!((content.len(), node.foreground.is_busy()), (LONG_BYTES, false));
+        let answer = ask(&node, Method::GET, &[("range", "bytes=0-9")], Body::empty()).await;
+        assert!(!node.foreground.is_busy(), "its content is in memory");
+        drop(answer);
+    }
 }

@@ -26,6 +26,7 @@ pub(crate) const TOMBSTONES: &str = "tombstones";
 pub(crate) const QUARANTINE: &str = "quarantine";
 pub(crate) const ORPHANS: &str = "orphans";
 pub(crate) const LAYOUT: &str = "layout.json";
+pub(super) const UPTIME: &str = "uptime.json";
 pub(super) const TMP: &str = "tmp";
 const LOCK: &str = "lock";
 const NODE: &str = "node.json";

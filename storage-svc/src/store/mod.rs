@@ -21,6 +21,7 @@ mod stock;
 mod sum;
 #[cfg(test)]
 mod tests;
+mod uptime;
 mod withheld;
 
 use std::{
@@ -68,6 +69,7 @@ pub(crate) struct Inner {
     orphans: AtomicU64,
     temporaries: AtomicU64,
     withheld: withheld::Withheld,
+    uptime: uptime::Uptime,
 }
 
 impl std::ops::Deref for Store {
@@ -88,7 +90,7 @@ impl Store {
     /// The same on a file system of the caller's choice: the seam for faults and records.
     pub(crate) fn open_on(files: Arc<dyn Files>, root: &Path, reserve_bytes: Option<u64>) -> Result<Self, OpenError> {
         let dir = DataDir::open(root, files, reserve_bytes)?;
-        let layout = LayoutBook::open(&dir.disk)?;
+        let (layout, uptime) = (LayoutBook::open(&dir.disk)?, uptime::Uptime::open(&dir.disk)?);
         let orphans = dir.disk.list(Path::new(dir::ORPHANS))?.len() as u64;
         let quarantined = dir.disk.list(Path::new(dir::QUARANTINE))?.len() as u64;
         let store = Self(Arc::new(Inner {
@@ -102,6 +104,7 @@ impl Store {
             orphans: AtomicU64::new(orphans),
             temporaries: AtomicU64::new(0),
             withheld: withheld::Withheld::default(),
+            uptime,
         }));
         store.recall().and_then(|()| store.recall_scrub()).map_err(OpenError::Stock)?;
         Ok(store)

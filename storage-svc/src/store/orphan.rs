@@ -1,7 +1,7 @@
 //! Blobs that nobody refers to: moved aside first, and unlinked a week later.
 //!
-//! A file in `orphans/` is named `PARTITION.SECOND.NAME`, after the second in which it was moved and its name before. Until
-//! it is unlinked it can be brought back.
+//! A file in `orphans/` is named `PARTITION.SECOND-UPTIME.NAME`, after the second in which it was moved, by the clock and by
+//! the time that the node had seen passing, and its name before. Until it is unlinked it can be brought back.
 
 use std::{path::Path, sync::atomic::Ordering};
 
@@ -22,14 +22,19 @@ const ORPHAN_TTL: SignedDuration = SignedDuration::from_hours(7 * 24);
 struct Aside<'a> {
     partition: PartitionId,
     moved_at: Timestamp,
+    /// The node's uptime then.
+    uptime_seconds: i64,
     name: &'a str,
 }
 
 fn parse(file_name: &str) -> Option<Aside<'_>> {
     let (partition, rest) = file_name.split_once('.')?;
     let (second, name) = rest.split_once('.')?;
+    // Without an uptime, as written by an earlier version, the node has seen as much passing as it ever has.
+    let (second, uptime) = second.split_once('-').unwrap_or((second, "0"));
     let moved_at = Timestamp::from_second(second.parse().ok()?).ok()?;
-    Some(Aside { partition: PartitionId::new(partition.parse().ok()?), moved_at, name })
+    let (partition, uptime_seconds) = (PartitionId::new(partition.parse().ok()?), uptime.parse().ok()?);
+    Some(Aside { partition, moved_at, uptime_seconds, name })
 }
 
 impl Store {
@@ -39,7 +44,8 @@ impl Store {
         self.refuse_distrusted()?;
         let partition = triton_placement::partition_of(key);
         let (path, now) = (dir::key_path(BLOBS, partition, key), Timestamp::now());
-        let aside = format!("{:04}.{}.{}", partition.get(), now.as_second(), name::file_name(key));
+        let moved_at = format!("{}-{}", now.as_second(), self.uptime.seconds());
+        let aside = format!("{:04}.{moved_at}.{}", partition.get(), name::file_name(key));
         let mut ledger = self.ledger.lock(partition);
         let Some(found) = self.description_at(&path)?.filter(|found| found.key == *key) else { return Ok(false) };
         if age_ms(found.created_at, now) < age_ms_min {
@@ -104,12 +110,15 @@ impl Store {
         Ok(Page { items, next_cursor })
     }
 
-    /// Unlinks what was moved aside a week ago; answers how many.
+    /// Unlinks what was moved aside a week ago, unless a clock that was put forward is all that says so; answers how many.
     pub(crate) fn sweep_orphans(&self, now: Timestamp) -> Result<u64, StoreError> {
+        self.refuse_distrusted()?;
         let mut dropped = 0;
         for file_name in self.disk.list(Path::new(ORPHANS))? {
-            let is_over = parse(&file_name).is_some_and(|aside| now.duration_since(aside.moved_at) > ORPHAN_TTL);
-            if is_over && self.disk.unlink(&Path::new(ORPHANS).join(&file_name))? {
+            let is_over = |aside: Aside<'_>| {
+                now.duration_since(aside.moved_at) > ORPHAN_TTL && self.uptime.bears_out(aside.uptime_seconds)
+            };
+            if parse(&file_name).is_some_and(is_over) && self.disk.unlink(&Path::new(ORPHANS).join(&file_name))? {
                 self.orphans.fetch_sub(1, Ordering::Relaxed);
                 dropped += 1;
             }

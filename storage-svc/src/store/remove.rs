@@ -27,11 +27,14 @@ pub(crate) const UNKNOWN_HASH: [u8; 32] = [0; 32];
 
 /// A tombstone's file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Tombstone {
+pub(crate) struct Tombstone {
     pub(super) key: BlobKey,
     #[serde(rename = "blake3")]
     pub(super) hash: BlobHash,
     deleted_at: Timestamp,
+    /// The node's uptime then; before its first start where it has learned of an older delete.
+    #[serde(default)]
+    uptime_seconds: i64,
 }
 
 /// Whether a tombstone may go. By whole hours, so that nodes forget together: one that still remembers would seem to know
@@ -56,15 +59,14 @@ impl Store {
     ///
     /// `hash` is that of the deleted content where somebody else knows it.
     pub(crate) fn delete(&self, key: &BlobKey, hash: Option<BlobHash>, epoch: Option<Epoch>) -> Result<(), StoreError> {
-        self.delete_since(key, hash, epoch, Timestamp::now())
+        self.delete_since(key, hash, epoch, SignedDuration::ZERO)
     }
 
     /// Takes over a delete that another node knows. The tombstone keeps the age that it has there: taken over again and
     /// again, it would never be forgotten.
     pub(crate) fn take_over(&self, deleted: &Deleted, epoch: Option<Epoch>) -> Result<(), StoreError> {
         let age = SignedDuration::from_millis(i64::try_from(deleted.age_ms).unwrap_or(i64::MAX));
-        let deleted_at = Timestamp::now().saturating_sub(age).unwrap_or(Timestamp::MIN);
-        self.delete_since(&deleted.key, Some(deleted.hash), epoch, deleted_at)
+        self.delete_since(&deleted.key, Some(deleted.hash), epoch, age)
     }
 
     fn delete_since(
@@ -72,9 +74,9 @@ impl Store {
         key: &BlobKey,
         hash: Option<BlobHash>,
         epoch: Option<Epoch>,
-        deleted_at: Timestamp,
+        age: SignedDuration,
     ) -> Result<(), StoreError> {
-        let deleted = self.delete_durably(key, hash, epoch, deleted_at);
+        let deleted = self.delete_durably(key, hash, epoch, age);
         if matches!(deleted, Err(StoreError::ReadOnly | StoreError::Disk(_))) {
             self.withhold(key);
         }
@@ -93,7 +95,7 @@ impl Store {
         key: &BlobKey,
         hash: Option<BlobHash>,
         epoch: Option<Epoch>,
-        deleted_at: Timestamp,
+        age: SignedDuration,
     ) -> Result<(), StoreError> {
         drop(self.layout.admit(epoch)?);
         self.refuse_distrusted()?;
@@ -107,7 +109,9 @@ impl Store {
                 Err(error) => return Err(error),
             };
             let hash = found.or(hash).unwrap_or(BlobHash::from(UNKNOWN_HASH));
-            self.bury(partition, &Tombstone { key: key.clone(), hash, deleted_at }, epoch)?;
+            let deleted_at = Timestamp::now().saturating_sub(age).unwrap_or(Timestamp::MIN);
+            let uptime_seconds = self.uptime.seconds().saturating_sub(age.as_secs());
+            self.bury(partition, &Tombstone { key: key.clone(), hash, deleted_at, uptime_seconds }, epoch)?;
         }
         // Also where the tombstone was there: whoever made it may not have come to this point.
         self.disk.sync_dir(&dir::partition_path(TOMBSTONES, partition))?;
@@ -156,6 +160,7 @@ impl Store {
         allowed: impl FnOnce(Option<&LayoutRecord>) -> bool,
     ) -> Result<Option<u64>, StoreError> {
         let admission = self.layout.admit(None)?;
+        self.refuse_distrusted()?;
         if !allowed(admission.record()) {
             return Ok(None);
         }
@@ -164,6 +169,7 @@ impl Store {
 
     /// Makes the unlinks of a release durable; answers how many blobs are left.
     pub(crate) fn settle_release(&self, partition: PartitionId) -> Result<u64, StoreError> {
+        self.refuse_distrusted()?;
         if self.dir.partitions.has(BLOBS, partition) {
             self.disk.sync_dir(&dir::partition_path(BLOBS, partition))?;
         }
@@ -174,13 +180,14 @@ impl Store {
     pub(crate) fn drop_tombstones(
         &self,
         partition: PartitionId,
-        outdated: impl Fn(Timestamp) -> bool,
+        outdated: impl Fn(&Tombstone) -> bool,
     ) -> Result<u64, StoreError> {
+        self.refuse_distrusted()?;
         let folder = dir::partition_path(TOMBSTONES, partition);
         let mut dropped = 0;
         for name in self.disk.list(&folder)? {
             let path = folder.join(name);
-            let Some(tombstone) = self.read_tombstone(&path)?.filter(|found| outdated(found.deleted_at)) else {
+            let Some(tombstone) = self.read_tombstone(&path)?.filter(&outdated) else {
                 continue;
             };
             let mut ledger = self.ledger.lock(partition);
@@ -192,12 +199,16 @@ impl Store {
         Ok(dropped)
     }
 
-    /// Removes the tombstones of all partitions that are older than [`TOMBSTONE_TTL`]; answers how many.
+    /// Removes the tombstones of all partitions that are older than [`TOMBSTONE_TTL`], unless a clock that was put forward is
+    /// all that says so; answers how many.
     pub(crate) fn sweep_tombstones(&self, now: Timestamp) -> Result<u64, StoreError> {
         let mut dropped = 0;
         for partition in (0..PARTITIONS).map(PartitionId::new) {
             if self.ledger.lock(partition).tally().is_none_or(|tally| tally.tombstones > 0) {
-                dropped += self.drop_tombstones(partition, |deleted_at| is_outdated(deleted_at, now))?;
+                let is_over = |found: &Tombstone| {
+                    is_outdated(found.deleted_at, now) && self.uptime.bears_out(found.uptime_seconds)
+                };
+                dropped += self.drop_tombstones(partition, is_over)?;
             }
         }
         Ok(dropped)

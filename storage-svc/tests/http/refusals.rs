@@ -50,8 +50,18 @@ async fn no_path_leads_out_of_its_directory() {
     let too_long = "k".repeat(513);
     assert_eq!(raw(&node, "PUT", &format!("/v1/blobs/{too_long}"), "content-length: 0\r\n").await, 400);
     assert_eq!(node.client.info().await.unwrap().blobs, 0);
-    let ours =
-        ["blobs", "ledger.json", "lock", "node.json", "orphans", "quarantine", "scrub.json", "tmp", "tombstones"];
+    let ours = [
+        "blobs",
+        "ledger.json",
+        "lock",
+        "node.json",
+        "orphans",
+        "quarantine",
+        "scrub.json",
+        "tmp",
+        "tombstones",
+        "uptime.json",
+    ];
     for entry in std::fs::read_dir(node.dir.path()).unwrap() {
         let name = entry.unwrap().file_name();
         assert!(ours.iter().any(|our| name == *our), "{name:?} is no file of a node");

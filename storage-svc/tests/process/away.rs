@@ -105,6 +105,7 @@ async fn node_says_unknown_and_not_absent_while_the_others_may_still_answer() {
         assert!(error.to_string().contains("reconciling"), "{error}");
     }
     assert!(client.head(&key(1)).await.is_err() && client.partitions().await.is_err(), "its copies do not count yet");
+    assert!(client.inventory(triton_placement::partition_of(&key(1)), None).await.is_err(), "nor are they listed");
     cluster.nodes[0].process.resume();
     cluster.nodes[1].process.resume();
     read_until_all_is_known(&client).await;

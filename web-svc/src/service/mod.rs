@@ -149,12 +149,8 @@ async fn start_node(
     match &config.storage {
         Storage::Nodes(urls) => Ok((None, urls.clone())),
         Storage::Embedded => {
-            let mut settings = storage_svc::Config::new(config.data_dir.join("node"), config.node_listen);
-            settings.listen_flag = "--node-listen";
-            settings.secret = secret;
-            settings.cache_bytes = Some(config.node_cache_bytes);
             let stop = CancellationToken::new();
-            let running = storage_svc::serve(settings, stop.clone()).await?;
+            let running = storage_svc::serve(config.node(secret), stop.clone()).await?;
             let url: Result<NodeUrl, _> = format!("http://{}", running.address()).parse();
             Ok((Some(Node { running, stop }), url.into_iter().collect()))
         }

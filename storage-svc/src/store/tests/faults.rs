@@ -1,9 +1,10 @@
 //! Disks that fail, lie, fall short and fill up, call by call.
 
+use jiff::{SignedDuration, Timestamp};
 use rustix::io::Errno;
 use std::{sync::Arc, time::Duration};
 use tempfile::TempDir;
-use triton_api::storage::DiskState;
+use triton_api::{Epoch, storage::DiskState};
 
 use super::{
     scripted::{Call, Scripted, Trouble},
@@ -280,4 +281,24 @@ fn blob_whose_file_cannot_be_read_can_be_deleted() {
     store.delete(&key("before"), None, None).unwrap();
     assert!(files.heal() > 0);
     assert!(matches!(get(&store, "before"), Err(StoreError::Deleted(_))));
+}
+
+/// An unlink that may not outlast a crash is worse than none: others would count on it.
+#[test]
+fn read_only_disk_releases_and_forgets_nothing() {
+    let (dir, files, store) = scripted();
+    put(&store, "aside", b"x").unwrap();
+    assert!(store.set_aside(&key("aside"), 0, Epoch::new(1)).unwrap());
+    files.fault(Call::Sync, "tmp/", 0, 1, Trouble::Error(Errno::IO));
+    assert!(put(&store, "broken", b"x").is_err());
+    assert!(files.heal() > 0);
+    let later = Timestamp::now() + SignedDuration::from_hours(24 * 30);
+    assert!(matches!(store.sweep_orphans(later), Err(StoreError::ReadOnly)));
+    assert!(matches!(store.sweep_tombstones(later), Err(StoreError::ReadOnly)));
+    assert!(matches!(store.drop_tombstones(partition("gone"), |_| true), Err(StoreError::ReadOnly)));
+    assert!(matches!(store.release(&key("before"), |_| true), Err(StoreError::ReadOnly)));
+    assert!(matches!(store.settle_release(partition("before")), Err(StoreError::ReadOnly)));
+    assert_eq!(names_in(&dir.path().join("orphans")).len(), 1);
+    assert!(store.is_deleted(&key("gone")).unwrap());
+    assert_eq!(get(&store, "before").unwrap(), sample());
 }

@@ -1,7 +1,7 @@
 //! Inventories, digests and the age of tombstones.
 
-use jiff::{Timestamp, ToSpan as _};
-use triton_api::storage::InventoryEntry;
+use jiff::{SignedDuration, Timestamp, ToSpan as _};
+use triton_api::storage::{InventoryEntry, Tombstone};
 
 use super::*;
 use crate::store::remove::TOMBSTONE_TTL;
@@ -81,9 +81,23 @@ fn tombstones_last_seven_days() {
     drop(store);
     let store = open(dir.path());
     assert!(matches!(put(&store, "a", b"x"), Err(StoreError::Gone(_))));
+    let (much_later, seen) = (now + TOMBSTONE_TTL + 61.minutes(), TOMBSTONE_TTL / 2);
+    assert_eq!(store.sweep_tombstones(much_later).unwrap(), 0, "a clock that jumps forgets nothing");
+    store.uptime.pass(seen);
     // All nodes forget with the hour, so that none seems to know more than the others.
-    assert_eq!(store.sweep_tombstones(now + TOMBSTONE_TTL + 61.minutes()).unwrap(), 1);
+    assert_eq!(store.sweep_tombstones(much_later).unwrap(), 1);
     assert!(put(&store, "a", b"x").unwrap().fresh);
+}
+
+/// A node that is new would remember what the others forget otherwise, and seem to know more than they.
+#[test]
+fn a_delete_that_is_taken_over_is_as_old_as_where_it_comes_from() {
+    let (_dir, store) = temporary();
+    let age_ms = u64::try_from(SignedDuration::from_hours(6 * 24).as_millis()).unwrap();
+    let deleted = Tombstone { key: key("a"), hash: BlobHash::of(b"x"), age_ms };
+    store.take_over(&deleted, None).unwrap();
+    assert_eq!(store.sweep_tombstones(Timestamp::now() + 23.hours()).unwrap(), 0);
+    assert_eq!(store.sweep_tombstones(Timestamp::now() + 26.hours()).unwrap(), 1);
 }
 
 #[test]

@@ -53,7 +53,38 @@ fn orphan_is_unlinked_after_a_week_and_not_before() {
     put(&store, "a", &sample()).unwrap();
     assert!(store.set_aside(&key("a"), 0, EPOCH).unwrap());
     let in_days = |days: i64| Timestamp::now() + SignedDuration::from_hours(24 * days);
+    store.uptime.pass(SignedDuration::from_hours(24 * 6));
     assert_eq!(store.sweep_orphans(in_days(6)).unwrap(), 0);
     assert_eq!(store.sweep_orphans(in_days(8)).unwrap(), 1);
     assert!(names_in(&dir.path().join("orphans")).is_empty());
+}
+
+#[test]
+fn orphan_outlives_a_clock_that_jumps() {
+    let (dir, store) = temporary();
+    store.uptime.pass(SignedDuration::from_hours(1000));
+    put(&store, "a", &sample()).unwrap();
+    assert!(store.set_aside(&key("a"), 0, EPOCH).unwrap());
+    let jumped = Timestamp::now() + SignedDuration::from_hours(24 * 8);
+    assert_eq!(store.sweep_orphans(jumped).unwrap(), 0);
+    // What the node has seen passing outlasts its stop.
+    store.uptime.pass(SignedDuration::from_hours(24 * 3));
+    store.remember_uptime().unwrap();
+    drop(store);
+    let store = open(dir.path());
+    assert_eq!(store.sweep_orphans(jumped).unwrap(), 0);
+    store.uptime.pass(SignedDuration::from_hours(24));
+    assert_eq!(store.sweep_orphans(jumped).unwrap(), 1);
+}
+
+#[test]
+fn orphan_of_an_earlier_version_is_found() {
+    let (dir, store) = temporary();
+    put(&store, "a", &sample()).unwrap();
+    assert!(store.set_aside(&key("a"), 0, EPOCH).unwrap());
+    let folder = dir.path().join("orphans");
+    let earlier = format!("{:04}.{}.a", partition("a").get(), Timestamp::now().as_second());
+    std::fs::rename(folder.join(&names_in(&folder)[0]), folder.join(earlier)).unwrap();
+    assert_eq!(store.sweep_orphans(Timestamp::now() + SignedDuration::from_hours(24 * 8)).unwrap(), 0);
+    assert!(store.bring_back(&key("a")).unwrap());
 }
