@@ -116,7 +116,8 @@ impl Watch {
         };
         self.quiet = Some(quiet);
         let suffers = wait > quiet.mul_f64(GROWTH_MAX) + CHANCE;
-        self.rest = if suffers { (self.rest * 1.5 + 0.5).min(REST_MAX) } else { (self.rest * 0.8 - 0.05).max(REST_MIN) };
+        self.rest =
+            if suffers { (self.rest * 1.5 + 0.5).min(REST_MAX) } else { (self.rest * 0.8 - 0.05).max(REST_MIN) };
     }
 }
 
