@@ -133,16 +133,18 @@ impl Cluster {
         Self { inner: Arc::clone(&self.inner), records: self.records.through(journal) }
     }
 
-    /// Follows the records and the nodes' health, and tells the nodes the layout, which any process may. Returns after
-    /// `shutdown`.
-    pub async fn follow(&self, shutdown: CancellationToken) {
+    /// Does what any process may: follows the records and the nodes' health, tells the nodes the layout, and keeps the
+    /// ring's list of degraded partitions short. Returns after `shutdown`.
+    pub async fn follow(&self, ring: Ring, shutdown: CancellationToken) {
         let mut duties = JoinSet::new();
         let (cluster, token) = (self.clone(), shutdown.clone());
         duties.spawn(async move { cluster.follow_layout(&token).await });
         let (cluster, token) = (self.clone(), shutdown.clone());
         duties.spawn(async move { cluster.watch_health(&token).await });
-        let (cluster, token) = (self.clone(), shutdown);
+        let (cluster, token) = (self.clone(), shutdown.clone());
         duties.spawn(async move { cluster.tell(&token).await });
+        let (cluster, token) = (self.clone(), shutdown);
+        duties.spawn(async move { cluster.settle(&ring, &token).await });
         join(duties).await;
     }
 

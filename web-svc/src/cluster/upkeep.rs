@@ -25,6 +25,9 @@ use crate::ring::{DegradedMark, DegradedPartition, Ring};
 const PARTITIONS_IN_FLIGHT: usize = 2;
 /// The shortest time between two sweeps, however often the ring reports something.
 const SWEEP_INTERVAL_MIN: Duration = Duration::from_secs(1);
+/// A process looks whether the leader has repaired something after so many sweeps: it waits for it, and each look asks all
+/// nodes for all their digests.
+const SETTLE_SWEEPS: u32 = 3;
 /// Errors that a report keeps.
 const ERRORS_MAX: usize = 5;
 
@@ -80,6 +83,23 @@ impl Cluster {
                 .iter()
                 .any(|known| !swept.whole.contains(&known.partition) && !swept.repaired.contains(&known.partition));
             unequal = swept.unequal;
+        }
+    }
+
+    /// Forgets what the ring reported once it is whole, whoever has repaired it: only the leader repairs, and every process
+    /// writes. The leader finds what there is to repair by itself, within two sweeps.
+    pub(super) async fn settle(&self, ring: &Ring, shutdown: &CancellationToken) {
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = tokio::time::sleep(SETTLE_SWEEPS * self.inner.settings.repair_interval) => {}
+            }
+            let reported = ring.degraded();
+            if !reported.partitions.is_empty() {
+                let record = self.present();
+                let census = self.census(&record).await;
+                ring.settle_degraded(&moves::whole(&record, &census, &reported.partitions), reported.mark).await;
+            }
         }
     }
 

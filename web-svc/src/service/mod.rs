@@ -105,7 +105,7 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
         None => routes::router(app.clone(), &cluster, readiness, secret),
     };
     let (follower, token) = (cluster.clone(), stop.clone());
-    tasks.spawn(async move { follower.follow(token).await });
+    tasks.spawn(async move { follower.follow(ring, token).await });
     if config.role.is_none() {
         tasks.spawn(lead::run(app.clone(), cluster));
         tasks.spawn(janitor::tidy_own_uploads(app.clone()));
