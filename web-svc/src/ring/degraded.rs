@@ -3,11 +3,13 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
+use tokio::{sync::watch, time::timeout};
+use tokio_util::task::TaskTracker;
 use triton_api::{NodeId, PartitionId};
 
 use super::degraded_file::DegradedFile;
@@ -51,8 +53,10 @@ pub(super) struct DegradedSet {
     known: Mutex<Known>,
     marks: watch::Sender<DegradedMark>,
     file: Option<DegradedFile>,
-    /// The version that is in the file; held while it is written.
-    kept: tokio::sync::Mutex<u64>,
+    /// The version that is in the file; held while it is written, by who writes.
+    kept: Arc<tokio::sync::Mutex<u64>>,
+    keep_timeout: Duration,
+    tasks: TaskTracker,
 }
 
 #[derive(Debug, Default)]
@@ -89,7 +93,7 @@ impl Known {
 impl DegradedSet {
     /// The set that the file has, which need not exist. A file that cannot be read costs time and no copy: comparing the
     /// nodes' digests finds the same partitions later.
-    pub(super) fn open(path: Option<PathBuf>) -> Self {
+    pub(super) fn open(path: Option<PathBuf>, keep_timeout: Duration, tasks: TaskTracker) -> Self {
         let file = path.map(DegradedFile::new);
         let mut known = Known::default();
         match file.as_ref().map_or_else(|| Ok(Vec::new()), DegradedFile::read) {
@@ -102,7 +106,8 @@ impl DegradedSet {
         }
         known.version = 0;
         gauge(known.partitions.len());
-        Self { marks: watch::Sender::new(known.mark), known: Mutex::new(known), file, kept: tokio::sync::Mutex::new(0) }
+        let marks = watch::Sender::new(known.mark);
+        Self { known: Mutex::new(known), marks, file, kept: Arc::default(), keep_timeout, tasks }
     }
 
     /// Adds to what is known of the partition.
@@ -120,10 +125,20 @@ impl DegradedSet {
     }
 
     /// Returns when all marks so far are in the file; those who come together share the writing of it. A file that cannot
-    /// be written is logged, and fails nobody: the copies that make a write safe are durable without it.
+    /// be written, or takes too long, is logged and fails nobody: the copies that make a write safe are durable without it, and
+    /// the nodes' digests show what is missing, only later.
     pub(super) async fn keep(&self) {
         let Some(file) = &self.file else { return };
-        let mut kept = self.kept.lock().await;
+        // Cancel safe: what is being written is a task of its own.
+        if timeout(self.keep_timeout, self.write(file)).await.is_err() {
+            metrics::counter!("triton_ring_degraded_keep_timeouts_total").increment(1);
+            tracing::warn!(waited = ?self.keep_timeout, "the list of partitions that lack a copy is not kept yet");
+        }
+    }
+
+    /// Writes the file, once whoever writes it now has ended: a disk that hangs holds up one thread.
+    async fn write(&self, file: &DegradedFile) {
+        let mut kept = Arc::clone(&self.kept).lock_owned().await;
         let (version, all) = {
             let known = self.lock();
             if known.version <= *kept {
@@ -132,10 +147,12 @@ impl DegradedSet {
             (known.version, known.all())
         };
         let file = file.clone();
-        match tokio::task::spawn_blocking(move || file.write(&all)).await {
-            Ok(Ok(())) => *kept = version,
-            Ok(Err(error)) => tracing::warn!(%error, "the list of partitions that lack a copy is not kept"),
-            Err(error) => tracing::error!(%error, "the list of partitions that lack a copy is not kept"),
+        let writing = self.tasks.spawn_blocking(move || match file.write(&all) {
+            Ok(()) => *kept = version,
+            Err(error) => tracing::warn!(%error, "the list of partitions that lack a copy is not kept"),
+        });
+        if let Err(error) = writing.await {
+            tracing::error!(%error, "the list of partitions that lack a copy is not kept");
         }
     }
 
@@ -182,6 +199,10 @@ fn gauge(partitions: usize) {
 mod tests {
     use super::*;
 
+    fn open(path: Option<PathBuf>) -> DegradedSet {
+        DegradedSet::open(path, Duration::from_secs(60), TaskTracker::new())
+    }
+
     fn node(number: u128) -> NodeId {
         NodeId::from_u128(number)
     }
@@ -201,7 +222,7 @@ mod tests {
 
     #[tokio::test]
     async fn marks_of_one_partition_add_up_and_stay_until_it_is_whole() {
-        let set = DegradedSet::open(None);
+        let set = open(None);
         set.mark(lacking(7, 1));
         set.mark(DegradedPartition { missing: BTreeSet::from([node(2)]), ..standing_in(7, 9) });
         set.mark(DegradedPartition::missing(PartitionId::new(8), BTreeSet::new()));
@@ -218,7 +239,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_reported_while_somebody_looks_at_the_nodes_is_not_settled_by_what_he_saw() {
-        let set = DegradedSet::open(None);
+        let set = open(None);
         for degraded in [lacking(7, 1), standing_in(7, 9), lacking(8, 1)] {
             set.mark(degraded);
         }
@@ -234,7 +255,7 @@ mod tests {
 
     #[tokio::test]
     async fn waiting_ends_with_the_next_report_for_everybody() {
-        let set = DegradedSet::open(None);
+        let set = open(None);
         set.mark(lacking(7, 1));
         let seen = set.look().mark;
         let report = async {
@@ -251,7 +272,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_kept_is_known_again_after_a_crash_until_it_is_repaired() {
         let dir = tempfile::tempdir().unwrap();
-        let open = || DegradedSet::open(Some(dir.path().join("degraded.json")));
+        let open = || open(Some(dir.path().join("degraded.json")));
         let set = open();
         set.mark(lacking(7, 1));
         set.keep().await;
@@ -277,7 +298,7 @@ mod tests {
     async fn mark_that_says_nothing_new_writes_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("degraded.json");
-        let set = DegradedSet::open(Some(path.clone()));
+        let set = open(Some(path.clone()));
         set.mark(lacking(7, 1));
         set.keep().await;
         std::fs::remove_file(&path).unwrap();
@@ -294,7 +315,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("degraded.json");
         std::fs::write(&path, "{").unwrap();
-        let set = DegradedSet::open(Some(path.clone()));
+        let set = open(Some(path.clone()));
         assert!(set.look().partitions.is_empty());
         std::fs::remove_file(&path).unwrap();
         std::fs::create_dir(&path).unwrap();

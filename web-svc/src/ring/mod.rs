@@ -5,7 +5,8 @@
 //! - **Write.** All holders at once; acknowledged at `floor(R / 2) + 1` durable copies, at least one of them on a holder,
 //!   so that "every holder says 404" does mean absent. What failed by then, or lies on a stand-in, makes the partition
 //!   *degraded*, durably before the acknowledgement; see [`Ring::degraded`]. The rest goes on in a tracked task under
-//!   a deadline, with the same end.
+//!   a deadline, with the same end. Where this process's own disk fails or hangs, the write is acknowledged all the same after
+//!   a moment: the copies are durable on their nodes, whose digests show that one is missing.
 //! - **Read.** Replicas ordered by circuit, epoch, zone and recent latency; failover, hedging, resume in mid-stream.
 //! - **Delete.** A tombstone on the holders of both epochs; tombstones that did not land are spread by repair.
 //!
@@ -119,7 +120,7 @@ impl Ring {
             layout,
             write_bytes: Arc::new(Semaphore::new(limits.write_bytes_in_flight_max)),
             measured: Arc::new(Semaphore::new(limits.lost_races_max)),
-            degraded: DegradedSet::open(limits.degraded_file.clone()),
+            degraded: DegradedSet::open(limits.degraded_file.clone(), limits.degraded_keep_timeout, tasks.clone()),
             budget: std::sync::Mutex::new(HedgeBudget::new(limits.hedge_percent, limits.hedge_burst)),
             usual: std::sync::Mutex::new(Latency::default()),
             counters: Counters::default(),
@@ -174,7 +175,7 @@ impl Ring {
         self.shared.degraded.wait(seen).await;
     }
 
-    /// Queues a partition for repair; it is in the file when this returns.
+    /// Queues a partition for repair; it is in the file when this returns, unless the disk fails or hangs.
     fn report(&self, degraded: DegradedPartition) -> impl Future<Output = ()> + Send + use<> {
         let shared = Arc::clone(&self.shared);
         async move {

@@ -65,6 +65,56 @@ async fn copy_that_is_missing_is_known_after_a_crash_once_the_write_is_acknowled
     assert!(lacking.iter().any(|d| d.partition == partition_of(&key) && d.missing.contains(&dead)), "{lacking:?}");
 }
 
+/// A file whose opening takes until this is dropped, as on a disk that hangs.
+struct Hanging(std::path::PathBuf);
+
+impl Hanging {
+    fn new(path: std::path::PathBuf) -> Self {
+        // Who opens a pipe for writing waits for a reader.
+        let made = std::process::Command::new("mkfifo").arg(&path).status().unwrap();
+        assert!(made.success());
+        Self(path)
+    }
+}
+
+impl Drop for Hanging {
+    fn drop(&mut self) {
+        let reader = std::fs::OpenOptions::new().read(true).write(true).open(&self.0).unwrap();
+        std::fs::remove_file(&self.0).unwrap();
+        // Who is waiting goes on now, and finds out that this is no file of a disk.
+        drop(reader);
+    }
+}
+
+#[tokio::test]
+async fn disk_of_this_process_that_hangs_holds_up_no_write_for_long() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("degraded.json");
+    let (degraded_file, degraded_keep_timeout) = (Some(file.clone()), Duration::from_millis(100));
+    let limits = RingLimits { degraded_file, degraded_keep_timeout, ..limits() };
+    let mut cluster = Cluster::start_with(3, 3, limits).await;
+    cluster.nodes[1].proxy.kill().await;
+    let hanging = Hanging::new(home.path().join("degraded.new"));
+    let keys: Vec<_> = (0..8).map(|n| key(&format!("a/{n}"))).collect();
+    for (n, key) in (0..).zip(&keys) {
+        timeout(Duration::from_secs(5), cluster.ring.put(key, content(n, 1000))).await.unwrap().unwrap();
+    }
+    timeout(Duration::from_secs(5), cluster.ring.delete(&keys[0])).await.unwrap().unwrap();
+    assert!(!file.exists());
+    drop(hanging);
+    // With the disk the file is back, and has what was reported in the meantime.
+    let partitions: BTreeSet<_> = keys.iter().map(partition_of).collect();
+    let until = Instant::now() + Duration::from_secs(30);
+    loop {
+        cluster.ring.settle_degraded(&BTreeSet::new(), DegradedMark::default()).await;
+        let known = cluster.another_ring(&file).degraded().partitions;
+        if known.iter().map(|degraded| degraded.partition).collect::<BTreeSet<_>>() == partitions {
+            break;
+        }
+        assert!(Instant::now() < until, "{known:?}");
+    }
+}
+
 #[tokio::test]
 async fn write_fails_clearly_with_two_of_three_nodes_dead() {
     let mut cluster = Cluster::start(3, 3).await;
