@@ -20,6 +20,7 @@ pub mod cursor;
 pub mod error;
 mod fence;
 mod health;
+mod holdings;
 mod ledger;
 mod loss;
 mod metrics;
@@ -43,6 +44,7 @@ mod sample;
 mod settings;
 pub mod staged;
 mod start;
+mod turn;
 mod upkeep;
 pub mod wish;
 
@@ -56,7 +58,7 @@ pub use error::{ClusterError, StartError};
 pub(crate) use routes::document;
 pub use settings::ClusterSettings;
 
-use self::{announce::Announcer, census::Census, health::HealthBoard, pace::Throttle, records::Records};
+use self::{announce::Announcer, census::Census, health::HealthBoard, pace::Throttle, records::Records, turn::Turn};
 use crate::{journal::Journal, membership::Membership, ring::Ring, store::Store};
 
 /// The cluster, as this process sees and controls it. Cloning is cheap; all clones are one.
@@ -74,6 +76,7 @@ struct Inner {
     health: HealthBoard,
     announcer: Announcer,
     throttle: Throttle,
+    turn: Turn,
     membership: Membership,
 }
 
@@ -107,6 +110,7 @@ impl Cluster {
             health: HealthBoard::new(),
             announcer: Announcer::new(caller.clone()),
             throttle: Throttle::new(settings.pull_bytes_per_second),
+            turn: Turn::default(),
             membership,
             caller,
             settings,

@@ -116,6 +116,7 @@ impl Cluster {
             return Ok(Swept::default());
         }
         let record = &state.layout.value;
+        let _turn = self.inner.turn.take().await;
         let census = self.census(record).await;
         let moving = moves::in_motion(record);
         let mut tasks = moves::sweep(&record.current, &census);

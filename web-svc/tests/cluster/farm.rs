@@ -142,7 +142,8 @@ pub(crate) fn alone() -> Membership {
     Membership::alone(Worker { id: "test".into(), slots: 0, running: 0, started_at: jiff::Timestamp::now() })
 }
 
-enum Role {
+/// What a process of the web side is.
+pub(crate) enum Role {
     Leader,
     Follower { degraded_file: PathBuf },
 }
@@ -181,7 +182,8 @@ impl Web {
         Self::start_on(store, settings, nodes, journal, Role::Leader).await
     }
 
-    async fn start_on(
+    /// With any journal, which may write elsewhere.
+    pub(crate) async fn start_on(
         store: Store,
         settings: ClusterSettings,
         nodes: &[NodeUrl],
