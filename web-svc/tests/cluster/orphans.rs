@@ -3,18 +3,26 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
+use axum::{
+    body::Body,
+    extract::{Request, State},
+    http::{self, StatusCode},
+    response::{IntoResponse as _, Response},
+};
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
+use tokio::{net::TcpListener, sync::watch};
 use triton_api::{
-    BlobKey, Generation, VideoId,
+    BlobKey, Generation, NodeUrl, VideoId,
+    storage::route,
     video::{VideoState, Visibility},
 };
-use triton_testkit::{StorageNode, content, eventually};
+use triton_testkit::{content, eventually};
 use web_svc::{
     catalog::{Original, Rest, VideoRecord},
     cluster::ClusterSettings,
@@ -164,62 +172,63 @@ async fn lagging_metadata_collects_nothing() {
     drop(web);
 }
 
-/// Stops a node with the next look at the metadata once it is armed.
-struct Stopping {
-    journal: SqliteJournal,
-    armed: Arc<AtomicBool>,
-    pid: u32,
+/// A way to a node on which requests to move orphans aside wait.
+struct Door {
+    node: NodeUrl,
+    http: reqwest::Client,
+    open: watch::Sender<bool>,
 }
 
-impl Journal for Stopping {
-    fn commit(&self, change: Change) -> BoxFuture<'_, Result<Revision, JournalError>> {
-        if format!("{change:?}").contains(RecordKey::orphan_run().as_str()) && self.armed.swap(false, Ordering::SeqCst)
-        {
-            let stopped = std::process::Command::new("kill").args(["-STOP", &self.pid.to_string()]).status();
-            assert!(stopped.unwrap().success());
-        }
-        self.journal.commit(change)
+impl Door {
+    async fn before(node: &Node) -> (Arc<Self>, NodeUrl) {
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let door = Arc::new(Self { node: node.url(), http, open: watch::Sender::new(false) });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let router = axum::Router::new().fallback(Self::pass).with_state(Arc::clone(&door));
+        // It ends with the test.
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        (door, url)
     }
 
-    fn obstacle(&self) -> Option<String> {
-        None
+    async fn pass(State(door): State<Arc<Self>>, request: Request) -> Response {
+        let (head, body) = request.into_parts();
+        if head.uri.path() == route::ORPHANS_COLLECT {
+            door.open.subscribe().wait_for(|open| *open).await.unwrap();
+        }
+        let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
+        let url = door.node.join(head.uri.path_and_query().unwrap().as_str());
+        let answer = door.http.request(head.method, url).headers(head.headers).body(body).send().await;
+        answer.map_or_else(
+            |_| StatusCode::BAD_GATEWAY.into_response(),
+            |answer| http::Response::from(answer).map(Body::new),
+        )
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn repair_brings_nothing_back_while_orphans_are_moved_by_some_nodes_and_not_yet_by_others() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut nodes = Vec::new();
-    for _ in 0..3 {
-        nodes.push(StorageNode::start(None).await);
-    }
+    let (dir, mut nodes) = (tempfile::tempdir().unwrap(), start_nodes(3).await);
     // They are asked in this order.
     nodes.sort_by_key(|node| node.id);
-    let store = Store::open(&dir.path().join("catalog.db"), Durability::Full).await.unwrap();
-    let armed = Arc::new(AtomicBool::new(false));
-    let journal =
-        Stopping { journal: SqliteJournal::new(store.clone()), armed: Arc::clone(&armed), pid: nodes[1].process.pid() };
-    let at: Vec<_> = nodes.iter().map(|node| node.url.clone()).collect();
-    let web = Web::start_on(store, settings(), &at, Arc::new(journal), Role::Leader).await;
+    let (door, url) = Door::before(&nodes[1]).await;
+    let web = Web::start(&dir, settings(), &[nodes[0].url(), url, nodes[2].url()]).await;
     fill(&web, VideoId::generate(), BLOBS).await;
     let counts = |node: usize| {
         let client = nodes[node].client();
-        async move { client.info().await.map(|info| (info.blobs, info.orphans)).unwrap_or_default() }
+        async move { client.info().await.map(|info| (info.blobs, info.orphans)).unwrap() }
     };
-    // The first run that sees all of them collects nothing; the next one does.
-    runs(&web, 2).await;
-    armed.store(true, Ordering::SeqCst);
-    // The first node has moved its copies, and the run waits for the one in the middle.
-    eventually(DEADLINE, || async { !armed.load(Ordering::SeqCst) && counts(0).await.1 > counts(2).await.1 }).await;
+    eventually(DEADLINE, || async { door.open.receiver_count() > 0 }).await;
+    // The first node has moved its copies, and the run waits for the one in the middle for longer than several sweeps take.
     let (kept, moved) = counts(0).await;
-    assert_eq!(kept + moved, BLOBS);
-    // Long enough for the stopped node to be known, and for several sweeps.
+    assert!(moved > 0);
     let until = tokio::time::Instant::now() + Duration::from_secs(8);
     while tokio::time::Instant::now() < until {
         assert_eq!(counts(0).await, (kept, moved), "a repair brought orphans back");
+        assert_eq!((counts(1).await.1, counts(2).await.1), (0, 0));
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    nodes[1].process.resume();
+    door.open.send_replace(true);
     eventually(DEADLINE, || async {
         let all = [counts(0).await, counts(1).await, counts(2).await];
         all[0].1 >= moved && all.iter().all(|count| *count == all[0])
