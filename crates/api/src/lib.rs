@@ -3,6 +3,7 @@
 //! Server, client and the OpenAPI documents use the types of this crate alike, so that they cannot disagree.
 //! It knows HTTP as a shape only: no server, no database, no file system.
 
+pub mod blob;
 pub mod client;
 pub mod cluster;
 pub mod id;
@@ -18,7 +19,8 @@ pub mod sums;
 pub mod upload;
 pub mod video;
 
-pub use id::{BlobHash, BlobKey, Epoch, Generation, NodeId, NodeUrl, PartitionId, VideoId};
+pub use blob::{BlobHash, BlobKey};
+pub use id::{Epoch, Generation, NodeId, NodeUrl, PartitionId, VideoId};
 pub use problem::{Problem, ProblemType};
 
 use serde::{Deserialize, Serialize};

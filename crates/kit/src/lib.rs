@@ -8,6 +8,7 @@ pub mod document;
 pub mod extract;
 pub mod health;
 pub mod layers;
+pub mod memory;
 pub mod metrics;
 pub mod problem;
 pub mod request_id;

@@ -20,6 +20,7 @@ pub mod cursor;
 pub mod error;
 mod fence;
 mod health;
+mod holdings;
 mod ledger;
 mod loss;
 mod metrics;
@@ -43,6 +44,7 @@ mod sample;
 mod settings;
 pub mod staged;
 mod start;
+mod turn;
 mod upkeep;
 pub mod wish;
 
@@ -56,7 +58,7 @@ pub use error::{ClusterError, StartError};
 pub(crate) use routes::document;
 pub use settings::ClusterSettings;
 
-use self::{announce::Announcer, census::Census, health::HealthBoard, pace::Throttle, records::Records};
+use self::{announce::Announcer, census::Census, health::HealthBoard, pace::Throttle, records::Records, turn::Turn};
 use crate::{journal::Journal, membership::Membership, ring::Ring, store::Store};
 
 /// The cluster, as this process sees and controls it. Cloning is cheap; all clones are one.
@@ -74,6 +76,7 @@ struct Inner {
     health: HealthBoard,
     announcer: Announcer,
     throttle: Throttle,
+    turn: Turn,
     membership: Membership,
 }
 
@@ -107,6 +110,7 @@ impl Cluster {
             health: HealthBoard::new(),
             announcer: Announcer::new(caller.clone()),
             throttle: Throttle::new(settings.pull_bytes_per_second),
+            turn: Turn::default(),
             membership,
             caller,
             settings,
@@ -133,16 +137,18 @@ impl Cluster {
         Self { inner: Arc::clone(&self.inner), records: self.records.through(journal) }
     }
 
-    /// Follows the records and the nodes' health, and tells the nodes the layout, which any process may. Returns after
-    /// `shutdown`.
-    pub async fn follow(&self, shutdown: CancellationToken) {
+    /// Does what any process may: follows the records and the nodes' health, tells the nodes the layout, and keeps the
+    /// ring's list of degraded partitions short. Returns after `shutdown`.
+    pub async fn follow(&self, ring: Ring, shutdown: CancellationToken) {
         let mut duties = JoinSet::new();
         let (cluster, token) = (self.clone(), shutdown.clone());
         duties.spawn(async move { cluster.follow_layout(&token).await });
         let (cluster, token) = (self.clone(), shutdown.clone());
         duties.spawn(async move { cluster.watch_health(&token).await });
-        let (cluster, token) = (self.clone(), shutdown);
+        let (cluster, token) = (self.clone(), shutdown.clone());
         duties.spawn(async move { cluster.tell(&token).await });
+        let (cluster, token) = (self.clone(), shutdown);
+        duties.spawn(async move { cluster.settle(&ring, &token).await });
         join(duties).await;
     }
 

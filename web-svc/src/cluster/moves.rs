@@ -9,6 +9,7 @@ use triton_api::{
 use triton_placement::movement;
 
 use super::{census::Census, fence};
+use crate::ring::DegradedPartition;
 
 /// What one node has to pull.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,6 +76,20 @@ pub(super) fn sweep(layout: &Layout, census: &Census) -> Vec<Task> {
 /// The part of a sweep that empties nodes which are no holders.
 pub(super) fn reclaim(layout: &Layout, census: &Census) -> Vec<Task> {
     sweep(layout, census).into_iter().filter(|task| !task.releases.is_empty()).collect()
+}
+
+/// Those of the reported partitions of which nothing is missing any more: everyone who may have or lack something of it
+/// answered, the holders have the same, and nobody else has any of it.
+pub(super) fn whole(record: &LayoutRecord, census: &Census, reported: &[DegradedPartition]) -> BTreeSet<PartitionId> {
+    let moving = in_motion(record);
+    let answers = |id: &NodeId| census.answered(*id) || fence::is_given_up(record, *id);
+    let is_whole = |DegradedPartition { partition, missing, stand_ins }: &&DegradedPartition| {
+        let holders: Vec<NodeId> = record.current.holders(*partition).map(|node| node.id).collect();
+        !moving.contains(partition)
+            && holders.iter().chain(missing).chain(stand_ins).all(answers)
+            && sweep_partition(&record.current, census, *partition).is_none()
+    };
+    reported.iter().filter(is_whole).map(|degraded| degraded.partition).collect()
 }
 
 fn sweep_partition(layout: &Layout, census: &Census, partition: PartitionId) -> Option<Task> {
@@ -177,5 +192,38 @@ mod tests {
         assert_eq!((two_away.waits.len(), two_away.tasks.len()), (1, 0), "each partition has a holder among them");
         let receiver_away = round(&record, &answers(&[1, 2, 3, 4]), |_| false);
         assert_eq!((receiver_away.waits.len(), receiver_away.tasks.len()), (1, 0));
+    }
+
+    #[test]
+    fn a_reported_partition_is_whole_when_all_who_matter_have_answered_and_nobody_lacks_or_keeps_anything() {
+        let layout = layout_of(5, 3);
+        let cast = cast(&layout);
+        let (missing, stand_ins) = (BTreeSet::from([cast[2]]), BTreeSet::from([cast[3]]));
+        let reported = [DegradedPartition { partition: P, missing, stand_ins }];
+        let record = LayoutRecord::settled(layout.clone());
+        let is_whole =
+            |answers: &[(NodeId, Vec<PartitionDigest>)]| !whole(&record, &census(answers), &reported).is_empty();
+        let good: Vec<_> = cast[..3].iter().map(|id| (*id, has("same", 2))).chain([(cast[3], vec![])]).collect();
+        assert!(is_whole(&good), "the fifth node need not answer");
+        for silent in 0..good.len() {
+            let answers = good.iter().enumerate().filter(|(at, _)| *at != silent);
+            let answers: Vec<_> = answers.map(|(_, answer)| answer.clone()).collect();
+            assert!(!is_whole(&answers), "node {silent} is silent");
+        }
+        let but = |at: usize, content| {
+            let mut answers = good.clone();
+            answers[at].1 = content;
+            answers
+        };
+        assert!(!is_whole(&but(2, has("less", 1))) && !is_whole(&but(0, vec![])));
+        assert!(!is_whole(&but(3, has("same", 2))), "the stand-in still has it");
+        assert!(is_whole(&but(3, has("deletes", 0))));
+        let next = triton_placement::layout::change(&layout, (1..=6).map(node).collect(), 3).unwrap();
+        let moving = LayoutRecord::migrating(layout, next);
+        let all = (0..1024).map(PartitionId::new);
+        let all = all.map(|p| DegradedPartition { partition: p, missing: BTreeSet::new(), stand_ins: BTreeSet::new() });
+        let found = census(&(1..=6).map(|n| (node(n).id, vec![])).collect::<Vec<_>>());
+        let still = whole(&moving, &found, &all.collect::<Vec<_>>());
+        assert!(!still.is_empty() && still.is_disjoint(&in_motion(&moving)));
     }
 }

@@ -46,6 +46,12 @@ impl Named {
         Ok(named)
     }
 
+    /// As if everything of a video were referred to.
+    #[cfg(test)]
+    pub(super) fn all_of(id: VideoId) -> Self {
+        Self(HashMap::from([(id, Generations { all: true, some: BTreeSet::new() })]))
+    }
+
     fn take(&mut self, record: &str, json: &str) {
         let mut parts = record.split('/');
         let (kind, id, generation) = (parts.next(), parts.next(), parts.next());

@@ -1,28 +1,33 @@
 //! Blobs that no metadata refers to: looked for by the leader, moved aside by the nodes, unlinked a week later.
 //!
-//! Nothing is lost to a mistake in here: a blob has to be older than a day on every node, by that node's own clock, and
-//! without a reference in two runs, each with every node's whole inventory and a snapshot of the metadata that shows a change
-//! which this run itself has committed, so that no process can have written down a reference that the snapshot lacks and that
-//! is older than the inventory. A run moves at most a hundredth of all blobs, and brings back what metadata refers to again.
+//! Nothing is lost to a mistake in here: a blob has to be on all its holders, older than a day on every node, by that node's
+//! own clock, and without a reference in two runs, each with every node's whole inventory and a snapshot of the metadata that
+//! shows a change which this run itself has committed, so that no process can have written down a reference that the snapshot
+//! lacks and that is older than the inventory. A run moves at most a hundredth of all blobs, and brings back what metadata
+//! refers to again.
+//!
+//! Blobs are moved a batch at a time. Meanwhile nothing is repaired, for a repair would bring back what one node has moved
+//! already and another has not; and the metadata are read anew, for the last batch of a long run may come long after the first,
+//! or from a process that hung and does not lead any more.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     time::Duration,
 };
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use triton_api::{
-    BlobKey, Epoch, NodeId, PartitionId,
+    BlobKey, Epoch, NodeId,
     client::{ClientError, NodeClient},
-    layout::{LayoutRecord, PARTITIONS},
+    layout::LayoutRecord,
     storage::{ORPHANS_MAX, OrphanRequest},
 };
 
-use super::{Cluster, fence::is_given_up, named::Named};
+use super::{Cluster, holdings::Holdings, named::Named};
 use crate::{
     journal::{Change, Expect, JournalError, RecordKey},
     store::StoreError,
@@ -31,13 +36,17 @@ use crate::{
 /// A run moves one blob of so many.
 const SHARE: usize = 100;
 /// Blobs without a reference that are remembered from one run to the next.
-const SIGHTINGS_MAX: usize = 100_000;
-/// The pause between two partitions: nobody is in a hurry.
-const PAUSE: Duration = Duration::from_millis(2);
+pub(super) const SIGHTINGS_MAX: usize = 100_000;
+/// Blobs that are moved at once: no repair begins until all their nodes have done so.
+const BATCH: usize = 200;
+const _: () = assert!(BATCH <= ORPHANS_MAX);
+/// The longest wait for a node that moves a batch; each blob costs it some syncs. One that hangs is left behind, and repair
+/// brings back what the others have moved.
+const ERRAND_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Why a run came to nothing.
 #[derive(Debug, Error)]
-enum OrphanError {
+pub(super) enum OrphanError {
     #[error("the metadata cannot be read: {0}")]
     Store(#[from] StoreError),
     #[error("the metadata here may lack what others have written: {0}")]
@@ -50,6 +59,8 @@ enum OrphanError {
     Migration,
     #[error("node {0} does not tell what it has: {1}")]
     Silent(NodeId, ClientError),
+    #[error("node {0} takes too long to move blobs")]
+    Slow(NodeId),
     #[error("there is no layout")]
     NoLayout,
     #[error("this process stops or does not lead any more")]
@@ -64,17 +75,7 @@ struct RunRecord {
 }
 
 /// A blob of some nodes that no metadata refers to.
-type Copies = BTreeMap<BlobKey, Vec<NodeId>>;
-
-/// Everything that is on the nodes.
-#[derive(Debug, Default)]
-struct Holdings {
-    blobs: usize,
-    /// Blobs with all copies older than they must be.
-    old: Copies,
-    /// Blobs that were moved aside.
-    aside: Copies,
-}
+pub(super) type Copies = BTreeMap<BlobKey, Vec<NodeId>>;
 
 /// What a run did.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -128,63 +129,21 @@ impl Cluster {
         if record.next.is_some() || self.records.migration().await?.is_some() {
             return Err(OrphanError::Migration);
         }
+        let earlier = Named::read(&mut self.records.snapshot().await?).await?;
         // First what is on the nodes, then what is referred to: an upload between the two is seen to be referred to.
-        let Holdings { blobs, old, aside } = self.holdings(&record, stop).await?;
+        let Holdings { blobs, old, aside } = self.holdings(&record, &earlier, stop).await?;
         let named = self.named().await?;
         let orphans: Copies = old.into_iter().filter(|(key, _)| named.is_orphan(key)).collect();
         let back: Copies = aside.into_iter().filter(|(key, _)| !named.is_orphan(key)).collect();
         let mut run = OrphanRun { blobs, sighted: orphans.len(), ..OrphanRun::default() };
-        run.restored = self.on_nodes(&record, &back, Errand::Restore, stop).await?;
+        run.restored = self.in_batches(&record, back, Errand::Restore, stop).await?;
         // Half of the interval: the first sighting and the second must be different looks at different times.
         let mut due = before.again(&orphans, Instant::now(), self.inner.settings.orphan_interval / 2);
         due.truncate(blobs / SHARE);
         let due: Copies =
             due.into_iter().filter_map(|key| orphans.get(&key).map(|on| (key.clone(), on.clone()))).collect();
-        run.collected = self.on_nodes(&record, &due, Errand::Collect, stop).await?;
+        run.collected = self.in_batches(&record, due, Errand::Collect, stop).await?;
         Ok(run)
-    }
-
-    async fn holdings(&self, record: &LayoutRecord, stop: &CancellationToken) -> Result<Holdings, OrphanError> {
-        let nodes: Vec<(NodeId, NodeClient)> = record
-            .nodes()
-            .into_iter()
-            .filter(|node| !is_given_up(record, node.id))
-            .map(|node| (node.id, NodeClient::new(self.inner.caller.clone(), node.url.clone())))
-            .collect();
-        let mut holdings = Holdings::default();
-        for (id, client) in &nodes {
-            let aside = set_aside(client).await.map_err(|error| OrphanError::Silent(*id, error))?;
-            for key in aside {
-                holdings.aside.entry(key).or_default().push(*id);
-            }
-        }
-        let mut held: Vec<(NodeId, &NodeClient, BTreeSet<PartitionId>)> = Vec::new();
-        for (id, client) in &nodes {
-            let digests = client.partitions().await.map_err(|error| OrphanError::Silent(*id, error))?;
-            let partitions = digests.into_iter().filter(|digest| digest.blobs > 0).map(|digest| digest.partition);
-            held.push((*id, client, partitions.collect()));
-        }
-        let age_ms_min = millis(self.inner.settings.orphan_age);
-        for partition in (0..PARTITIONS).map(PartitionId::new) {
-            let mut found: BTreeMap<BlobKey, (u64, Vec<NodeId>)> = BTreeMap::new();
-            for (id, client, partitions) in held.iter().filter(|(.., partitions)| partitions.contains(&partition)) {
-                debug_assert!(!partitions.is_empty(), "it contains this one");
-                for (key, age_ms) in blobs(client, partition).await.map_err(|e| OrphanError::Silent(*id, e))? {
-                    let entry = found.entry(key).or_insert((u64::MAX, Vec::new()));
-                    entry.0 = entry.0.min(age_ms);
-                    entry.1.push(*id);
-                }
-            }
-            holdings.blobs += found.len();
-            holdings
-                .old
-                .extend(found.into_iter().filter(|(_, (age, _))| *age >= age_ms_min).map(|(k, (_, on))| (k, on)));
-            tokio::select! {
-                () = stop.cancelled() => return Err(OrphanError::Stopped),
-                () = tokio::time::sleep(PAUSE) => {}
-            }
-        }
-        Ok(holdings)
     }
 
     /// What metadata refers to, complete up to a change that is committed here and now, in this term.
@@ -202,16 +161,36 @@ impl Cluster {
         Ok(Named::read(&mut snapshot).await?)
     }
 
-    /// Sends each node on an errand about its copies; answers of how many blobs some copy was moved.
-    async fn on_nodes(
+    /// Does an errand about blobs, a batch at a time; answers of how many some copy was moved.
+    async fn in_batches(
         &self,
         record: &LayoutRecord,
-        copies: &Copies,
+        copies: Copies,
         errand: Errand,
         stop: &CancellationToken,
     ) -> Result<usize, OrphanError> {
+        let (all, mut moved) = (Vec::from_iter(copies), 0);
+        for batch in all.chunks(BATCH) {
+            let _turn = self.inner.turn.take().await;
+            if stop.is_cancelled() {
+                return Err(OrphanError::Stopped);
+            }
+            let named = self.named().await?;
+            let still = batch.iter().filter(|(key, _)| named.is_orphan(key) == (errand == Errand::Collect));
+            moved += self.on_nodes(record, still, errand).await?;
+        }
+        Ok(moved)
+    }
+
+    /// Sends each node on an errand about its copies; answers of how many blobs some copy was moved.
+    async fn on_nodes<'a>(
+        &self,
+        record: &LayoutRecord,
+        batch: impl Iterator<Item = &'a (BlobKey, Vec<NodeId>)>,
+        errand: Errand,
+    ) -> Result<usize, OrphanError> {
         let mut by_node: BTreeMap<NodeId, Vec<BlobKey>> = BTreeMap::new();
-        for (key, nodes) in copies {
+        for (key, nodes) in batch {
             for node in nodes {
                 by_node.entry(*node).or_default().push(key.clone());
             }
@@ -220,21 +199,17 @@ impl Cluster {
         for (id, keys) in by_node {
             let Some(node) = record.node(id) else { continue };
             let client = NodeClient::new(self.inner.caller.clone(), node.url.clone());
-            let mut moved = 0;
-            for keys in keys.chunks(ORPHANS_MAX) {
-                if stop.is_cancelled() {
-                    return Err(OrphanError::Stopped);
-                }
-                let request = self.request(keys, record.current.epoch);
-                let report = match errand {
+            let request = self.request(&keys, record.current.epoch);
+            let done = async {
+                match errand {
                     Errand::Collect => client.collect_orphans(&request).await,
                     Errand::Restore => client.restore_orphans(&request).await,
-                };
-                let report = report.map_err(|error| OrphanError::Silent(id, error))?;
-                moved += usize::try_from(report.moved).unwrap_or(usize::MAX);
-            }
+                }
+            };
+            let report = timeout(ERRAND_TIMEOUT, done).await.map_err(|_| OrphanError::Slow(id))?;
+            let moved = report.map_err(|error| OrphanError::Silent(id, error))?.moved;
             tracing::info!(node.id = %id, keys = keys.len(), moved, ?errand, "orphans are moved");
-            most = most.max(moved);
+            most = most.max(usize::try_from(moved).unwrap_or(usize::MAX));
         }
         Ok(most)
     }
@@ -244,41 +219,14 @@ impl Cluster {
     }
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Errand {
     Collect,
     Restore,
 }
 
-fn millis(age: Duration) -> u64 {
+pub(super) fn millis(age: Duration) -> u64 {
     u64::try_from(age.as_millis()).unwrap_or(u64::MAX)
-}
-
-async fn set_aside(client: &NodeClient) -> Result<Vec<BlobKey>, ClientError> {
-    let (mut keys, mut cursor) = (Vec::new(), None::<String>);
-    loop {
-        let page = client.orphans(cursor.as_deref()).await?;
-        keys.extend(page.items.into_iter().map(|orphan| orphan.key));
-        match page.next_cursor {
-            // A cursor that does not grow would be a loop.
-            Some(next) if cursor.as_ref() < Some(&next) => cursor = Some(next),
-            _ => return Ok(keys),
-        }
-    }
-}
-
-/// The blobs of a partition with their ages.
-async fn blobs(client: &NodeClient, partition: PartitionId) -> Result<Vec<(BlobKey, u64)>, ClientError> {
-    let (mut found, mut cursor) = (Vec::new(), None::<String>);
-    loop {
-        let page = client.inventory(partition, cursor.as_deref()).await?;
-        let blobs = page.items.into_iter().filter(|entry| !entry.deleted);
-        found.extend(blobs.map(|entry| (entry.key, entry.age_ms)));
-        match page.next_cursor {
-            Some(next) if cursor.as_ref() < Some(&next) => cursor = Some(next),
-            _ => return Ok(found),
-        }
-    }
 }
 
 fn note(run: OrphanRun) {

@@ -19,12 +19,15 @@ use super::{
     moves::{self, Task},
     plan::count,
 };
-use crate::ring::Ring;
+use crate::ring::{DegradedMark, DegradedPartition, Ring};
 
 /// Partitions that are repaired at once.
 const PARTITIONS_IN_FLIGHT: usize = 2;
 /// The shortest time between two sweeps, however often the ring reports something.
 const SWEEP_INTERVAL_MIN: Duration = Duration::from_secs(1);
+/// A process looks whether the leader has repaired something after so many sweeps: it waits for it, and each look asks all
+/// nodes for all their digests.
+const SETTLE_SWEEPS: u32 = 3;
 /// Errors that a report keeps.
 const ERRORS_MAX: usize = 5;
 
@@ -42,17 +45,10 @@ pub(super) struct RepairReport {
 struct Swept {
     /// Partitions whose nodes did not have what they should.
     unequal: BTreeSet<PartitionId>,
-    /// Those of them that were not repaired, and those that move.
-    unsettled: BTreeSet<PartitionId>,
-    /// Whether every node answered.
-    complete: bool,
-}
-
-impl Swept {
-    /// Whether the partition has nothing to repair any more: who does not answer may lack something.
-    fn is_settled(&self, partition: PartitionId) -> bool {
-        self.complete && !self.unsettled.contains(&partition)
-    }
+    /// Those of them that were repaired, provided that every node answered.
+    repaired: BTreeSet<PartitionId>,
+    /// Of the reported ones, those that had nothing to repair.
+    whole: BTreeSet<PartitionId>,
 }
 
 impl Cluster {
@@ -60,6 +56,7 @@ impl Cluster {
     pub(super) async fn upkeep(&self, ring: &Ring, shutdown: &CancellationToken) {
         let mut unequal = BTreeSet::new();
         let mut unrepaired = false;
+        let mut seen = DegradedMark::default();
         loop {
             let earliest = Instant::now() + SWEEP_INTERVAL_MIN;
             // All branches are cancel safe: `wait_degraded` takes nothing. What could not be repaired just now is not
@@ -67,35 +64,51 @@ impl Cluster {
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 () = tokio::time::sleep(self.inner.settings.repair_interval) => {}
-                () = ring.wait_degraded(), if !unrepaired => {}
+                () = ring.wait_degraded(seen), if !unrepaired => {}
             }
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 () = tokio::time::sleep_until(earliest) => {}
             }
-            let reported = ring.take_degraded();
-            let hurry = reported.iter().map(|degraded| degraded.partition).collect();
-            let swept = self.sweep(&unequal, &hurry, shutdown).await;
+            let reported = ring.degraded();
+            seen = reported.mark;
+            let swept = self.sweep(&unequal, &reported.partitions, shutdown).await;
             let swept = swept.unwrap_or_else(|error| {
                 tracing::error!(%error, "the nodes cannot be compared for now");
                 Swept::default()
             });
-            let left: Vec<_> = reported.into_iter().filter(|degraded| !swept.is_settled(degraded.partition)).collect();
-            unrepaired = !left.is_empty();
-            for degraded in left {
-                ring.return_degraded(degraded);
-            }
-            ring.finish_repair().await;
+            ring.settle_degraded(&swept.whole, seen).await;
+            unrepaired = reported
+                .partitions
+                .iter()
+                .any(|known| !swept.whole.contains(&known.partition) && !swept.repaired.contains(&known.partition));
             unequal = swept.unequal;
         }
     }
 
-    /// Compares the nodes and repairs what was unequal the last time, too, or what is in a hurry: a difference that is
-    /// seen once may be a write that is on its way.
+    /// Forgets what the ring reported once it is whole, whoever has repaired it: only the leader repairs, and every process
+    /// writes. The leader finds what there is to repair by itself, within two sweeps.
+    pub(super) async fn settle(&self, ring: &Ring, shutdown: &CancellationToken) {
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = tokio::time::sleep(SETTLE_SWEEPS * self.inner.settings.repair_interval) => {}
+            }
+            let reported = ring.degraded();
+            if !reported.partitions.is_empty() {
+                let record = self.present();
+                let census = self.census(&record).await;
+                ring.settle_degraded(&moves::whole(&record, &census, &reported.partitions), reported.mark).await;
+            }
+        }
+    }
+
+    /// Compares the nodes and repairs what was unequal the last time, too, or was reported: a difference that is seen once
+    /// may be a write that is on its way.
     async fn sweep(
         &self,
         before: &BTreeSet<PartitionId>,
-        hurry: &BTreeSet<PartitionId>,
+        reported: &[DegradedPartition],
         shutdown: &CancellationToken,
     ) -> Result<Swept, ClusterError> {
         let state = self.records.state().await?;
@@ -103,24 +116,24 @@ impl Cluster {
             return Ok(Swept::default());
         }
         let record = &state.layout.value;
+        let _turn = self.inner.turn.take().await;
         let census = self.census(record).await;
         let moving = moves::in_motion(record);
         let mut tasks = moves::sweep(&record.current, &census);
         tasks.retain(|task| !moving.contains(&task.partition));
         let unequal: BTreeSet<PartitionId> = tasks.iter().map(|task| task.partition).collect();
         metrics::gauge!("triton_cluster_partitions_unequal").set(f64::from(count(unequal.len())));
+        let hurry: BTreeSet<PartitionId> = reported.iter().map(|degraded| degraded.partition).collect();
         tasks.retain(|task| before.contains(&task.partition) || hurry.contains(&task.partition));
-        let mut unsettled: BTreeSet<PartitionId> = moving.into_iter().chain(unequal.iter().copied()).collect();
-        for task in &tasks {
-            unsettled.remove(&task.partition);
-        }
+        let whole = moves::whole(record, &census, reported);
+        let mut repaired: BTreeSet<PartitionId> = tasks.iter().map(|task| task.partition).collect();
         let report = self.repair(record, tasks, shutdown).await;
         for error in &report.errors {
             tracing::warn!(reason = error, "a repair failed and is tried again");
         }
-        unsettled.extend(report.failed);
         let complete = record.nodes().iter().all(|node| is_given_up(record, node.id) || census.answered(node.id));
-        Ok(Swept { unequal, unsettled, complete })
+        repaired.retain(|partition| complete && !report.failed.contains(partition));
+        Ok(Swept { unequal, repaired, whole })
     }
 
     /// Works on the tasks, a few at once, until they are done, failed or held.

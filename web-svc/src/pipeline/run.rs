@@ -316,8 +316,7 @@ mod tests {
 
     #[tokio::test]
     async fn cancelling_kills_grandchildren_too() {
-        let cancel = CancellationToken::new();
-        let mut seen = Vec::new();
+        let (cancel, mut seen) = (CancellationToken::new(), Vec::new());
         let trigger = cancel.clone();
         let mut sink = |piece: &[u8]| {
             seen.extend_from_slice(piece);

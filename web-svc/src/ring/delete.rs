@@ -48,7 +48,8 @@ impl Ring {
     /// Returns when every holder that answers has a tombstone, a majority at least; the others get theirs from repair.
     ///
     /// # Errors
-    /// [`RingError::Unavailable`] where too few holders could be asked: delete again later.
+    /// [`RingError::Unavailable`] where too few holders could be asked, [`RingError::StaleLayout`] where the nodes know a
+    /// layout that is not here yet: delete again later.
     ///
     /// # Cancel safety
     /// Dropped before it returns, some holders may have a tombstone; deleting again is safe.

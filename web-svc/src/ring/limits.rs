@@ -72,6 +72,8 @@ pub struct RingLimits {
     /// The file that remembers which partitions lack a copy; without one a crash forgets them. Bounded by the number of
     /// partitions times the number of nodes.
     pub degraded_file: Option<PathBuf>,
+    /// The longest that a write or a delete waits until [`Self::degraded_file`] is durable.
+    pub degraded_keep_timeout: Duration,
 }
 
 impl Default for RingLimits {
@@ -98,6 +100,7 @@ impl Default for RingLimits {
             breaker: BreakerLimits::default(),
             zone: None,
             degraded_file: None,
+            degraded_keep_timeout: Duration::from_secs(1),
         }
     }
 }

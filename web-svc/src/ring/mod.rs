@@ -4,8 +4,9 @@
 //!
 //! - **Write.** All holders at once; acknowledged at `floor(R / 2) + 1` durable copies, at least one of them on a holder,
 //!   so that "every holder says 404" does mean absent. What failed by then, or lies on a stand-in, makes the partition
-//!   *degraded*, durably before the acknowledgement; see [`Ring::take_degraded`]. The rest goes on in a tracked task under
-//!   a deadline, with the same end.
+//!   *degraded*, durably before the acknowledgement; see [`Ring::degraded`]. The rest goes on in a tracked task under
+//!   a deadline, with the same end. Where this process's own disk fails or hangs, the write is acknowledged all the same after
+//!   a moment: the copies are durable on their nodes, whose digests show that one is missing.
 //! - **Read.** Replicas ordered by circuit, epoch, zone and recent latency; failover, hedging, resume in mid-stream.
 //! - **Delete.** A tombstone on the holders of both epochs; tombstones that did not land are spread by repair.
 //!
@@ -30,6 +31,7 @@ mod verdict;
 mod write;
 
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -38,15 +40,15 @@ use std::{
 };
 
 use tokio::{
-    sync::{Mutex, Semaphore, watch},
+    sync::{Semaphore, watch},
     time::{Instant, timeout_at},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use triton_api::{Epoch, client::Caller, layout::LayoutRecord};
+use triton_api::{Epoch, PartitionId, client::Caller, layout::LayoutRecord};
 
 pub use self::{
     breaker::Circuit,
-    degraded::DegradedPartition,
+    degraded::{Degraded, DegradedMark, DegradedPartition},
     error::RingError,
     limits::{BreakerLimits, RingLimits},
     peer::PeerHealth,
@@ -99,8 +101,6 @@ struct Shared {
     budget: std::sync::Mutex<HedgeBudget>,
     /// Times to the head of an answer, over all nodes: what "longer than usual" means.
     usual: std::sync::Mutex<Latency>,
-    /// One taker at a time waits for degraded partitions.
-    degraded_taker: Mutex<()>,
     counters: Counters,
     tasks: TaskTracker,
 }
@@ -120,10 +120,9 @@ impl Ring {
             layout,
             write_bytes: Arc::new(Semaphore::new(limits.write_bytes_in_flight_max)),
             measured: Arc::new(Semaphore::new(limits.lost_races_max)),
-            degraded: DegradedSet::open(limits.degraded_file.clone()),
+            degraded: DegradedSet::open(limits.degraded_file.clone(), limits.degraded_keep_timeout, tasks.clone()),
             budget: std::sync::Mutex::new(HedgeBudget::new(limits.hedge_percent, limits.hedge_burst)),
             usual: std::sync::Mutex::new(Latency::default()),
-            degraded_taker: Mutex::new(()),
             counters: Counters::default(),
             limits,
             tasks,
@@ -153,35 +152,30 @@ impl Ring {
         self.shared.limits.write_bytes_in_flight_max - self.shared.write_bytes.available_permits()
     }
 
-    /// Takes the partitions that lack a copy, or have one on a stand-in; the repair loop answers for them from then on.
+    /// The partitions that lack a copy, or have one on a stand-in, as far as this process knows.
     ///
-    /// They are remembered until [`Self::finish_repair`], in [`RingLimits::degraded_file`] also over a crash. What was on its
+    /// They are remembered until [`Self::settle_degraded`], in [`RingLimits::degraded_file`] also over a crash. What was on its
     /// way just then is found by comparing the nodes' digests.
-    pub fn take_degraded(&self) -> Vec<DegradedPartition> {
-        self.shared.degraded.take()
+    pub fn degraded(&self) -> Degraded {
+        self.shared.degraded.look()
     }
 
-    /// Hands back what [`Self::take_degraded`] gave and could not be repaired yet.
-    pub fn return_degraded(&self, partition: DegradedPartition) {
-        self.shared.degraded.mark(partition);
-    }
-
-    /// Says that what [`Self::take_degraded`] gave is repaired, but for what was handed back.
-    pub async fn finish_repair(&self) {
-        self.shared.degraded.done();
+    /// Forgets the partitions that somebody found whole who looked at the nodes after [`Self::degraded`] gave `seen`; what was
+    /// reported again meanwhile is remembered.
+    pub async fn settle_degraded(&self, whole: &BTreeSet<PartitionId>, seen: DegradedMark) {
+        self.shared.degraded.settle(whole, seen);
         self.shared.degraded.keep().await;
     }
 
-    /// Waits until there is a degraded partition.
+    /// Waits until a degraded partition is reported after `seen`.
     ///
     /// # Cancel safety
     /// Cancel safe: nothing is taken.
-    pub async fn wait_degraded(&self) {
-        let _turn = self.shared.degraded_taker.lock().await;
-        self.shared.degraded.wait().await;
+    pub async fn wait_degraded(&self, seen: DegradedMark) {
+        self.shared.degraded.wait(seen).await;
     }
 
-    /// Queues a partition for repair; it is in the file when this returns.
+    /// Queues a partition for repair; it is in the file when this returns, unless the disk fails or hangs.
     fn report(&self, degraded: DegradedPartition) -> impl Future<Output = ()> + Send + use<> {
         let shared = Arc::clone(&self.shared);
         async move {

@@ -77,7 +77,8 @@ impl Ring {
     ///
     /// # Errors
     /// [`RingError::Exists`] for another content under this key, [`RingError::Deleted`] for a key that was deleted,
-    /// [`RingError::Unavailable`] where the quorum was not reached.
+    /// [`RingError::TooLarge`] for more than [`BLOB_BYTES_MAX`]. Later it may go better with [`RingError::Unavailable`], where
+    /// the quorum was not reached, and with [`RingError::StaleLayout`], where the nodes know a layout that is not here yet.
     ///
     /// # Cancel safety
     /// Dropped before it returns, the blob may be written to some nodes, to all or to none; writing it again is safe.

@@ -77,11 +77,9 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     let (journal, store) = (Arc::clone(&metadata.journal), metadata.store.clone());
     let cluster =
         Cluster::start(journal, store, caller.clone(), settings(config), metadata.membership.clone(), &nodes).await?;
-    let degraded_file = Some(config.data_dir.join("degraded.json"));
-    let limits = RingLimits { degraded_file, zone: config.zone.clone(), ..RingLimits::default() };
-    let ring = Ring::new(caller, cluster.layout(), limits, tasks.clone(), stop.clone());
+    let ring = Ring::new(caller, cluster.layout(), ring_limits(config), tasks.clone(), stop.clone());
     let (sources, source_listener) = Sources::bind(ring.clone()).await.map_err(StartError::Sources)?;
-    let (slots, threads) = config.slots_and_threads();
+    let (_, threads) = config.slots_and_threads();
     let app = App {
         store: metadata.store.clone(),
         journal: Arc::clone(&metadata.journal),
@@ -104,15 +102,26 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
         Some(Role::Worker) => routes::worker_router(readiness),
         None => routes::router(app.clone(), &cluster, readiness, secret),
     };
-    let (follower, token) = (cluster.clone(), stop.clone());
-    tasks.spawn(async move { follower.follow(token).await });
+    begin_work(&tasks, config, app, cluster);
+    let serving = tokio::spawn(serve_until(listener, router, stop.clone()));
+    Ok(Running { address, stop, sources_stop, serving, tasks, node, metadata, _lock: lock })
+}
+
+/// Begins what goes on beside requests; it ends with `app.shutdown`.
+fn begin_work(tasks: &TaskTracker, config: &Config, app: App, cluster: Cluster) {
+    let (follower, ring, stop) = (cluster.clone(), app.ring.clone(), app.shutdown.clone());
+    tasks.spawn(async move { follower.follow(ring, stop).await });
     if config.role.is_none() {
         tasks.spawn(lead::run(app.clone(), cluster));
         tasks.spawn(janitor::tidy_own_uploads(app.clone()));
     }
+    let (slots, _) = config.slots_and_threads();
     tasks.spawn(Worker::new(app, slots).run());
-    let serving = tokio::spawn(serve_until(listener, router, stop.clone()));
-    Ok(Running { address, stop, sources_stop, serving, tasks, node, metadata, _lock: lock })
+}
+
+fn ring_limits(config: &Config) -> RingLimits {
+    let degraded_file = Some(config.data_dir.join("degraded.json"));
+    RingLimits { degraded_file, zone: config.zone.clone(), ..RingLimits::default() }
 }
 
 /// What this process tells the others of itself.

@@ -142,6 +142,12 @@ pub(crate) fn alone() -> Membership {
     Membership::alone(Worker { id: "test".into(), slots: 0, running: 0, started_at: jiff::Timestamp::now() })
 }
 
+/// What a process of the web side is.
+pub(crate) enum Role {
+    Leader,
+    Follower { degraded_file: PathBuf },
+}
+
 /// The web side: database, cluster control, ring.
 pub(crate) struct Web {
     pub(crate) cluster: Cluster,
@@ -156,7 +162,13 @@ impl Web {
     pub(crate) async fn start(dir: &TempDir, settings: ClusterSettings, nodes: &[NodeUrl]) -> Self {
         let store = Store::open(&dir.path().join("catalog.db"), Durability::Full).await.unwrap();
         let journal = Arc::new(SqliteJournal::new(store.clone()));
-        Self::start_on(store, settings, nodes, journal).await
+        Self::start_on(store, settings, nodes, journal, Role::Leader).await
+    }
+
+    /// Another process over the same metadata, which does not lead.
+    pub(crate) async fn follow(&self, settings: ClusterSettings, nodes: &[NodeUrl], degraded_file: PathBuf) -> Self {
+        let journal = Arc::new(SqliteJournal::new(self.store.clone()));
+        Self::start_on(self.store.clone(), settings, nodes, journal, Role::Follower { degraded_file }).await
     }
 
     /// The same with a journal that may write elsewhere.
@@ -167,17 +179,34 @@ impl Web {
         journal: Arc<dyn Journal>,
     ) -> Self {
         let store = Store::open(&dir.path().join("catalog.db"), Durability::Full).await.unwrap();
-        Self::start_on(store, settings, nodes, journal).await
+        Self::start_on(store, settings, nodes, journal, Role::Leader).await
     }
 
-    async fn start_on(store: Store, settings: ClusterSettings, nodes: &[NodeUrl], journal: Arc<dyn Journal>) -> Self {
+    /// With any journal, which may write elsewhere.
+    pub(crate) async fn start_on(
+        store: Store,
+        settings: ClusterSettings,
+        nodes: &[NodeUrl],
+        journal: Arc<dyn Journal>,
+        role: Role,
+    ) -> Self {
+        let (leads, degraded_file) = match role {
+            Role::Leader => (true, None),
+            Role::Follower { degraded_file } => (false, Some(degraded_file)),
+        };
         let cluster = Cluster::start(journal, store.clone(), caller(), settings, alone(), nodes).await.unwrap();
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let ring = Ring::new(caller(), cluster.layout(), RingLimits::default(), tasks.clone(), stop.clone());
+        let limits = RingLimits { degraded_file, ..RingLimits::default() };
+        let ring = Ring::new(caller(), cluster.layout(), limits, tasks.clone(), stop.clone());
         let task = {
             let (cluster, ring, stop) = (cluster.clone(), ring.clone(), stop.clone());
             tokio::spawn(async move {
-                tokio::join!(cluster.follow(stop.clone()), cluster.lead(ring, stop));
+                let lead = async {
+                    if leads {
+                        cluster.lead(ring.clone(), stop.clone()).await;
+                    }
+                };
+                tokio::join!(cluster.follow(ring.clone(), stop.clone()), lead);
             })
         };
         Self { cluster, ring, store, stop, task, tasks }

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 use triton_testkit::Fault;
-use web_svc::ring::RingError;
+use web_svc::ring::{DegradedMark, RingError};
 
 use crate::{
     PROMPT,
@@ -30,8 +30,8 @@ async fn delete_with_one_of_three_holders_dead_is_safe_and_reported() {
     eventually("all copies are there", || cluster.ring.write_bytes_in_flight() == 0).await;
     cluster.nodes[0].proxy.kill().await;
     cluster.ring.delete(&key).await.unwrap();
-    timeout(Duration::from_secs(5), cluster.ring.wait_degraded()).await.unwrap();
-    let degraded = cluster.ring.take_degraded();
+    timeout(Duration::from_secs(5), cluster.ring.wait_degraded(DegradedMark::default())).await.unwrap();
+    let degraded = cluster.ring.degraded().partitions;
     assert!(degraded[0].missing.contains(&cluster.nodes[0].id));
     assert_eq!(cluster.copies(&key).await, [cluster.nodes[0].id]);
 }
@@ -54,5 +54,5 @@ async fn stopped_holder_delays_a_delete_for_the_grace_only() {
     let started = Instant::now();
     cluster.ring.delete(&key("a/b")).await.unwrap();
     assert!(started.elapsed() < PROMPT, "{:?}", started.elapsed());
-    timeout(Duration::from_secs(5), cluster.ring.wait_degraded()).await.unwrap();
+    timeout(Duration::from_secs(5), cluster.ring.wait_degraded(DegradedMark::default())).await.unwrap();
 }

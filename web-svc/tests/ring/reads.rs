@@ -168,11 +168,11 @@ async fn damaged_copies_are_never_served() {
         cluster.nodes[0].flip_bit(offset);
         cluster.nodes[1].flip_bit(offset);
         let until = Instant::now() + Duration::from_secs(60);
-        let mut degraded = cluster.ring.take_degraded();
+        let mut degraded = cluster.ring.degraded().partitions;
         while degraded.is_empty() {
             assert!(Instant::now() < until, "no damaged copy was reported for repair");
             assert!(cluster.ring.read_all(&key, 3 * MIB as u64).await.unwrap() == content);
-            degraded = cluster.ring.take_degraded();
+            degraded = cluster.ring.degraded().partitions;
         }
         assert!(!degraded[0].missing.contains(&cluster.nodes[2].id));
     }
@@ -207,7 +207,7 @@ async fn holder_that_lost_its_copy_is_passed_over_and_reported() {
     while missing.len() < 2 {
         assert!(Instant::now() < until, "{missing:?}");
         assert_eq!(cluster.ring.read_all(&key, 10_000).await.unwrap(), content);
-        missing.extend(cluster.ring.take_degraded().into_iter().flat_map(|d| d.missing));
+        missing.extend(cluster.ring.degraded().partitions.into_iter().flat_map(|d| d.missing));
     }
     assert!(!missing.contains(&cluster.nodes[2].id));
 }

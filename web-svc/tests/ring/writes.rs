@@ -4,7 +4,7 @@ use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::time::{Instant, timeout};
 use triton_placement::partition_of;
 use triton_testkit::Fault;
-use web_svc::ring::{Circuit, RingError, RingLimits};
+use web_svc::ring::{Circuit, DegradedMark, RingError, RingLimits};
 
 use crate::{
     PROMPT,
@@ -22,7 +22,7 @@ async fn write_is_safe_and_read_back_with_one_of_three_nodes_dead() {
         assert_eq!(cluster.ring.read_all(&key, 100_000).await.unwrap(), content);
         assert_eq!(cluster.copies(&key).await, [cluster.nodes[0].id, cluster.nodes[2].id]);
     }
-    timeout(Duration::from_secs(5), cluster.ring.wait_degraded()).await.unwrap();
+    timeout(Duration::from_secs(5), cluster.ring.wait_degraded(DegradedMark::default())).await.unwrap();
     let health = cluster.ring.health();
     let dead = health.iter().find(|peer| peer.node == cluster.nodes[1].id).unwrap();
     assert_eq!(dead.circuit, Circuit::Open);
@@ -32,7 +32,13 @@ async fn write_is_safe_and_read_back_with_one_of_three_nodes_dead() {
     let mut seen = BTreeSet::new();
     eventually("all partitions are degraded", || {
         seen.extend(
-            cluster.ring.take_degraded().into_iter().filter(|d| d.missing.contains(&dead.node)).map(|d| d.partition),
+            cluster
+                .ring
+                .degraded()
+                .partitions
+                .into_iter()
+                .filter(|d| d.missing.contains(&dead.node))
+                .map(|d| d.partition),
         );
         seen == partitions
     })
@@ -55,8 +61,58 @@ async fn copy_that_is_missing_is_known_after_a_crash_once_the_write_is_acknowled
     cluster.ring.put(&key, content(1, 1000)).await.unwrap();
     // The process ends here: another one begins with the file as it is now.
     let successor = cluster.another_ring(&home.path().join("degraded.json"));
-    let lacking = successor.take_degraded();
+    let lacking = successor.degraded().partitions;
     assert!(lacking.iter().any(|d| d.partition == partition_of(&key) && d.missing.contains(&dead)), "{lacking:?}");
+}
+
+/// A file whose opening takes until this is dropped, as on a disk that hangs.
+struct Hanging(std::path::PathBuf);
+
+impl Hanging {
+    fn new(path: std::path::PathBuf) -> Self {
+        // Who opens a pipe for writing waits for a reader.
+        let made = std::process::Command::new("mkfifo").arg(&path).status().unwrap();
+        assert!(made.success());
+        Self(path)
+    }
+}
+
+impl Drop for Hanging {
+    fn drop(&mut self) {
+        let reader = std::fs::OpenOptions::new().read(true).write(true).open(&self.0).unwrap();
+        std::fs::remove_file(&self.0).unwrap();
+        // Who is waiting goes on now, and finds out that this is no file of a disk.
+        drop(reader);
+    }
+}
+
+#[tokio::test]
+async fn disk_of_this_process_that_hangs_holds_up_no_write_for_long() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("degraded.json");
+    let (degraded_file, degraded_keep_timeout) = (Some(file.clone()), Duration::from_millis(100));
+    let limits = RingLimits { degraded_file, degraded_keep_timeout, ..limits() };
+    let mut cluster = Cluster::start_with(3, 3, limits).await;
+    cluster.nodes[1].proxy.kill().await;
+    let hanging = Hanging::new(home.path().join("degraded.new"));
+    let keys: Vec<_> = (0..8).map(|n| key(&format!("a/{n}"))).collect();
+    for (n, key) in (0..).zip(&keys) {
+        timeout(Duration::from_secs(5), cluster.ring.put(key, content(n, 1000))).await.unwrap().unwrap();
+    }
+    timeout(Duration::from_secs(5), cluster.ring.delete(&keys[0])).await.unwrap().unwrap();
+    assert!(!file.exists());
+    drop(hanging);
+    // With the disk the file is back, and has what was reported in the meantime.
+    let partitions: BTreeSet<_> = keys.iter().map(partition_of).collect();
+    let until = Instant::now() + Duration::from_secs(30);
+    loop {
+        cluster.ring.settle_degraded(&BTreeSet::new(), DegradedMark::default()).await;
+        let known = cluster.another_ring(&file).degraded().partitions;
+        if known.iter().map(|degraded| degraded.partition).collect::<BTreeSet<_>>() == partitions {
+            break;
+        }
+        assert!(Instant::now() < until, "{known:?}");
+    }
 }
 
 #[tokio::test]
@@ -83,7 +139,7 @@ async fn dead_holder_gets_a_stand_in_whose_copy_is_found_when_the_holders_are_go
     // The dead holder is known before the write is acknowledged, the stand-in when its copy has landed.
     let (mut missing, mut stand_ins) = (BTreeSet::new(), BTreeSet::new());
     eventually("repair knows the dead holder and the stand-in", || {
-        for degraded in cluster.ring.take_degraded() {
+        for degraded in cluster.ring.degraded().partitions {
             assert_eq!(degraded.partition, partition_of(&key));
             missing.extend(degraded.missing);
             stand_ins.extend(degraded.stand_ins);
@@ -130,7 +186,7 @@ async fn stopped_holder_delays_no_write_and_is_left_behind() {
         cluster.ring.put(&key(&format!("a/{n}")), content(n, 500_000)).await.unwrap();
         assert!(started.elapsed() < PROMPT, "{:?}", started.elapsed());
     }
-    timeout(Duration::from_secs(5), cluster.ring.wait_degraded()).await.unwrap();
+    timeout(Duration::from_secs(5), cluster.ring.wait_degraded(DegradedMark::default())).await.unwrap();
     eventually("its circuit opens", || cluster.ring.health().iter().any(|peer| peer.circuit == Circuit::Open)).await;
     eventually("laggards give their room back", || cluster.ring.write_bytes_in_flight() == 0).await;
 }

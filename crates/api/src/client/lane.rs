@@ -113,16 +113,21 @@ impl Lanes {
     fn take(&self, authority: &str) -> Option<Lane> {
         let mut all = self.lock();
         let idle = all.get_mut(authority)?;
-        prune(idle);
+        prune(idle, Instant::now());
         idle.pop_back().map(|idle| idle.lane)
     }
 
     fn keep(&self, authority: &str, lane: Lane) {
+        let now = Instant::now();
         let mut all = self.lock();
+        // Of every node: to one that has left nobody will look again.
+        all.retain(|other, idle| {
+            prune(idle, now);
+            !idle.is_empty() || other == authority
+        });
         let idle = all.entry(authority.to_owned()).or_default();
-        prune(idle);
         if idle.len() < IDLE_MAX {
-            idle.push_back(Idle { lane, since: Instant::now() });
+            idle.push_back(Idle { lane, since: now });
         }
     }
 
@@ -133,8 +138,8 @@ impl Lanes {
 }
 
 /// Drops what has been idle for too long; the oldest is in front.
-fn prune(idle: &mut VecDeque<Idle>) {
-    while idle.front().is_some_and(|idle| idle.since.elapsed() > IDLE_TIMEOUT) {
+fn prune(idle: &mut VecDeque<Idle>, now: Instant) {
+    while idle.front().is_some_and(|idle| now.duration_since(idle.since) > IDLE_TIMEOUT) {
         idle.pop_front();
     }
 }
@@ -230,5 +235,36 @@ impl Stream for LaneBody {
             self.finish(cx);
         }
         Poll::Ready(item.map(|chunk| chunk.map_err(LaneError::from)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{io::AsyncReadExt as _, net::TcpListener};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn connections_to_a_node_that_nobody_asks_any_more_are_closed() {
+        let (lanes, mut nodes) = (Lanes::default(), Vec::new());
+        for _ in 0..2 {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            nodes.push((listener.local_addr().unwrap().to_string(), listener));
+        }
+        let [(gone, gone_listener), (used, _used_listener)] = nodes.as_slice() else { panic!("two nodes") };
+        for authority in [gone, used] {
+            lanes.keep(authority, Lane::connect(authority).await.unwrap());
+        }
+        lanes.keep(used, Lane::connect(used).await.unwrap());
+        assert_eq!(lanes.lock().values().map(VecDeque::len).sum::<usize>(), 3);
+        for idle in lanes.lock().values_mut().flatten() {
+            idle.since = idle.since.checked_sub(IDLE_TIMEOUT + Duration::from_secs(1)).unwrap();
+        }
+        lanes.keep(used, Lane::connect(used).await.unwrap());
+        let left: Vec<_> = lanes.lock().iter().map(|(authority, idle)| (authority.clone(), idle.len())).collect();
+        assert_eq!(left, [(used.clone(), 1)]);
+        let (mut connection, _) = gone_listener.accept().await.unwrap();
+        let end = timeout(Duration::from_secs(30), connection.read(&mut [0; 1])).await;
+        assert_eq!(end.unwrap().unwrap(), 0, "the node sees the end of the connection");
     }
 }
