@@ -40,6 +40,8 @@ const QUIET_AFTER: Duration = Duration::from_millis(500);
 #[derive(Debug, Default)]
 pub(crate) struct Courtesy {
     state: Mutex<Watch>,
+    /// Copies are read for other nodes one piece at a time: many at once would leave nobody a rest.
+    turn: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug, Default)]
@@ -136,20 +138,23 @@ pub(crate) async fn observe(node: Node, request: Request, next: Next) -> Respons
     let began = Instant::now();
     let response = next.run(request).await;
     if is_background {
-        return response.map(|body| resting(body, node, began));
+        return response.map(|body| resting(body, node));
     }
     node.courtesy.waited(began.elapsed());
     response
 }
 
 /// The same body, with a rest after each frame.
-fn resting(body: Body, node: Node, began: Instant) -> Body {
+fn resting(body: Body, node: Node) -> Body {
     let frames = body.into_data_stream();
-    let state = (frames, node, began);
-    Body::from_stream(futures_util::stream::unfold(state, |(mut frames, node, began)| async move {
+    let state = (frames, node);
+    Body::from_stream(futures_util::stream::unfold(state, |(mut frames, node)| async move {
+        let turn = node.courtesy.turn.lock().await;
+        let began = Instant::now();
         let frame = frames.next().await?;
         tokio::time::sleep(node.courtesy.rest_after(began.elapsed())).await;
-        Some((frame, (frames, node, Instant::now())))
+        drop(turn);
+        Some((frame, (frames, node)))
     }))
 }
 

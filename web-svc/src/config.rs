@@ -246,6 +246,7 @@ mod tests {
             assert!(error.contains(bad[0]), "{error}");
         }
     }
+
     #[test]
     fn embedded_node_is_set_up_as_one_of_its_own_would_be() {
         let flags = ["--reserve-bytes", "5", "--pull-bytes-per-second", "6", "--scrub-bytes-per-second", "0"];

@@ -242,7 +242,11 @@ impl Store {
     /// `None` where the tombstone went meanwhile. One that cannot be parsed is as good as new.
     pub(super) fn deleted(&self, path: &Path, key: BlobKey, now: Timestamp) -> Result<Option<Deleted>, StoreError> {
         Ok(match self.read_tombstone(path)? {
-            Some(Tombstone { hash, deleted_at, .. }) => Some(Deleted { key, hash, age_ms: age_ms(deleted_at, now) }),
+            Some(Tombstone { hash, deleted_at, uptime_seconds, .. }) => {
+                // No more than this node can vouch for: who takes it over believes that the time has passed.
+                let age_ms = age_ms(deleted_at, now).min(self.uptime.age_max_ms(uptime_seconds));
+                Some(Deleted { key, hash, age_ms })
+            }
             None if self.disk.facts_at(path)?.is_some() => Some(Deleted { key, hash: UNKNOWN_HASH.into(), age_ms: 0 }),
             None => None,
         })

@@ -18,6 +18,8 @@ const VERSION: u32 = 1;
 /// Half a week: what is kept for a week goes no earlier, whatever the clock says. Not the whole week, so that nodes that are
 /// off now and then still forget together with the others.
 const SEEN_SECONDS_MIN: i64 = 84 * 3600;
+/// A time that lies further ahead is of a count that was lost: a crash takes back an hour at most.
+const AHEAD_SECONDS_MAX: i64 = 2 * 3600;
 
 #[derive(Debug, Serialize, Deserialize)]
 struct UptimeFile {
@@ -41,8 +43,17 @@ impl Uptime {
     /// Goes on where the run before has left it, or a little earlier after a crash: then what is kept is kept for longer.
     pub(super) fn open(disk: &Disk) -> Result<Self, DiskError> {
         let content = disk.read_small(Path::new(UPTIME))?;
-        let known = content.and_then(|content| serde_json::from_slice::<UptimeFile>(&content).ok());
-        let seconds = known.filter(|file| file.v == VERSION).map_or(0, |file| file.seconds);
+        let known = content.as_deref().map(serde_json::from_slice::<UptimeFile>);
+        let seconds = match known {
+            None => 0,
+            Some(Ok(UptimeFile { v: VERSION, seconds })) => seconds,
+            Some(_) => {
+                tracing::warn!(
+                    "{UPTIME} is damaged: deletes and orphans are kept for half a week from now on at least"
+                );
+                0
+            }
+        };
         Ok(Self { offset: AtomicI64::new(seconds.saturating_sub(ticking())) })
     }
 
@@ -53,7 +64,19 @@ impl Uptime {
 
     /// Whether enough time was seen passing since it showed `since` to believe a clock that says: a week.
     pub(super) fn bears_out(&self, since: i64) -> bool {
-        self.seconds().saturating_sub(since) >= SEEN_SECONDS_MIN
+        self.seen_seconds(since) >= SEEN_SECONDS_MIN
+    }
+
+    /// The highest age that can be believed of what happened when it showed `since`: what was seen, and as long as the node
+    /// may have been off.
+    pub(super) fn age_max_ms(&self, since: i64) -> u64 {
+        u64::try_from(self.seen_seconds(since).saturating_add(SEEN_SECONDS_MIN)).unwrap_or(0).saturating_mul(1000)
+    }
+
+    fn seen_seconds(&self, since: i64) -> i64 {
+        let seconds = self.seconds();
+        let since = if since > seconds.saturating_add(AHEAD_SECONDS_MAX) { 0 } else { since };
+        seconds.saturating_sub(since).max(0)
     }
 
     #[cfg(test)]

@@ -10,6 +10,7 @@ use triton_api::{
     BlobKey, NodeId, PartitionId,
     client::{ClientError, NodeClient},
     layout::{LayoutRecord, PARTITIONS},
+    storage::DiskState,
 };
 
 use super::{
@@ -65,6 +66,11 @@ impl Cluster {
             .collect();
         let mut holdings = Holdings::default();
         for (id, client) in &nodes {
+            // It could move nothing, and repair would bring back what the others have moved.
+            let info = client.info().await.map_err(|error| OrphanError::Silent(*id, error))?;
+            if info.disk == DiskState::ReadOnly {
+                return Err(OrphanError::ReadOnly(*id));
+            }
             let aside = set_aside(client).await.map_err(|error| OrphanError::Silent(*id, error))?;
             for key in aside {
                 holdings.aside.entry(key).or_default().push(*id);

@@ -61,6 +61,8 @@ pub(super) enum OrphanError {
     Silent(NodeId, ClientError),
     #[error("node {0} takes too long to move blobs")]
     Slow(NodeId),
+    #[error("the disk of node {0} takes no writes")]
+    ReadOnly(NodeId),
     #[error("there is no layout")]
     NoLayout,
     #[error("this process stops or does not lead any more")]
@@ -177,7 +179,9 @@ impl Cluster {
             }
             let named = self.named().await?;
             let still = batch.iter().filter(|(key, _)| named.is_orphan(key) == (errand == Errand::Collect));
-            moved += self.on_nodes(record, still, errand).await?;
+            let done = self.on_nodes(record, still, errand).await?;
+            errand.count(done);
+            moved += done;
         }
         Ok(moved)
     }
@@ -225,6 +229,17 @@ enum Errand {
     Restore,
 }
 
+impl Errand {
+    /// At once: a run may fail at its next batch.
+    fn count(self, blobs: usize) {
+        let counter = match self {
+            Self::Collect => metrics::counter!("triton_orphans_collected_total"),
+            Self::Restore => metrics::counter!("triton_orphans_restored_total"),
+        };
+        counter.increment(blobs as u64);
+    }
+}
+
 pub(super) fn millis(age: Duration) -> u64 {
     u64::try_from(age.as_millis()).unwrap_or(u64::MAX)
 }
@@ -232,8 +247,6 @@ pub(super) fn millis(age: Duration) -> u64 {
 fn note(run: OrphanRun) {
     let OrphanRun { blobs, sighted, collected, restored } = run;
     metrics::counter!("triton_orphan_runs_total", "outcome" => "complete").increment(1);
-    metrics::counter!("triton_orphans_collected_total").increment(collected as u64);
-    metrics::counter!("triton_orphans_restored_total").increment(restored as u64);
     metrics::gauge!("triton_orphans_sighted").set(f64::from(super::plan::count(sighted)));
     tracing::info!(blobs, sighted, collected, restored, "orphans were looked for");
 }

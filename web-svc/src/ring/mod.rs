@@ -7,7 +7,8 @@
 //!   *degraded*, durably before the acknowledgement; see [`Ring::degraded`]. The rest goes on in a tracked task under
 //!   a deadline, with the same end. Where this process's own disk fails or hangs, the write is acknowledged all the same after
 //!   a moment: the copies are durable on their nodes, whose digests show that one is missing.
-//! - **Read.** Replicas ordered by circuit, epoch, zone and recent latency; failover, hedging, resume in mid-stream.
+//! - **Read.** Replicas ordered by circuit, epoch, zone and recent latency; failover, hedging, resume in mid-stream. A node with
+//!   a tombstone ends the search: a former holder, which is not asked to delete any more, may still have a copy.
 //! - **Delete.** A tombstone on the holders of both epochs; tombstones that did not land are spread by repair.
 //!
 //! Nothing here retries without a bound, and a node that could not be asked is never taken for a node without the blob.

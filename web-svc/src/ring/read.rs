@@ -54,7 +54,8 @@ impl Ring {
     /// number of readers is for the caller to bound.
     ///
     /// # Errors
-    /// [`RingError::NotFound`] only where every holder says so; [`RingError::Unavailable`] where one could not be asked.
+    /// [`RingError::NotFound`] only where every holder says so, [`RingError::Deleted`] as soon as one node says so;
+    /// [`RingError::Unavailable`] where a holder could not be asked.
     ///
     /// # Cancel safety
     /// Dropping it, or the stream, drops the requests.

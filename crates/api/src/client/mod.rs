@@ -209,9 +209,6 @@ async fn error_of<E>(
     status: StatusCode,
     body: impl Stream<Item = Result<Bytes, E>>,
 ) -> ClientError {
-    if headers.contains_key(TOMBSTONE_HEADER) {
-        return ClientError::Problem(Box::new(Problem::new(ProblemType::Gone, format!("{url} was deleted."))));
-    }
     let mut chunks = pin!(body);
     let mut body = Vec::new();
     while let Some(Ok(chunk)) = chunks.next().await {
@@ -219,6 +216,9 @@ async fn error_of<E>(
         if body.len() > PROBLEM_BYTES_MAX {
             break;
         }
+    }
+    if headers.contains_key(TOMBSTONE_HEADER) {
+        return ClientError::Problem(Box::new(Problem::new(ProblemType::Gone, format!("{url} was deleted."))));
     }
     match serde_json::from_slice::<Problem>(&body) {
         Ok(problem) => ClientError::Problem(Box::new(problem)),

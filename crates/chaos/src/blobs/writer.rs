@@ -7,7 +7,7 @@ use std::{
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use tokio::time::timeout;
-use triton_api::BlobKey;
+use triton_api::{BlobKey, client::ClientError};
 use web_svc::ring::{Ring, RingError};
 
 use super::{
@@ -98,7 +98,12 @@ async fn count_copies(scene: &Scene, entry: usize) {
     let (books, key) = (&scene.books, scene.books.entry(entry).key);
     let answers = scene.nodes.iter().map(|node| timeout(COUNT_TIMEOUT, node.head(&key)));
     let answers = futures_util::future::join_all(answers).await;
-    let possible = answers.iter().filter(|answer| !matches!(answer, Ok(Ok(None)))).count();
+    let may_have = |answer: &Result<Result<_, ClientError>, _>| match answer {
+        Ok(Ok(found)) => Option::is_some(found),
+        Ok(Err(error)) => !error.is_deleted(),
+        Err(_) => true,
+    };
+    let possible = answers.iter().filter(|answer| may_have(answer)).count();
     if possible < MAJORITY && books.stand(entry) == Stand::Acknowledged && !books.weather.is_content_lost() {
         books.breach(Broken::FewCopies, &format!("{key} has {possible} copies at most"));
     }

@@ -101,6 +101,28 @@ fn a_delete_that_is_taken_over_is_as_old_as_where_it_comes_from() {
 }
 
 #[test]
+fn a_clock_that_jumps_makes_no_delete_older_for_those_who_take_it_over() {
+    let ((_dir, store), (_other_dir, other)) = (temporary(), temporary());
+    store.delete(&key("a"), None, None).unwrap();
+    let path = super::super::dir::key_path(super::super::dir::TOMBSTONES, partition("a"), &key("a"));
+    let told = store.deleted(&path, key("a"), Timestamp::now() + SignedDuration::from_hours(24 * 8)).unwrap().unwrap();
+    other.take_over(&told, None).unwrap();
+    assert_eq!(other.sweep_tombstones(Timestamp::now() + 2.hours()).unwrap(), 0);
+}
+
+#[test]
+fn a_count_of_time_that_was_lost_begins_anew() {
+    let (_dir, store) = temporary();
+    store.uptime.pass(SignedDuration::from_hours(24 * 365));
+    store.delete(&key("a"), None, None).unwrap();
+    store.uptime.pass(SignedDuration::from_hours(-24 * 365));
+    let later = Timestamp::now() + SignedDuration::from_hours(24 * 8);
+    assert_eq!(store.sweep_tombstones(later).unwrap(), 0);
+    store.uptime.pass(SignedDuration::from_hours(85));
+    assert_eq!(store.sweep_tombstones(later).unwrap(), 1);
+}
+
+#[test]
 fn release_removes_the_copy_without_a_tombstone_while_it_is_allowed() {
     let (_dir, store) = temporary();
     put(&store, "a", b"xyz").unwrap();
