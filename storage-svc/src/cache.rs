@@ -18,6 +18,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http::HeaderValue;
 use metrics::Counter;
 use thiserror::Error;
@@ -187,6 +188,17 @@ impl Cache {
         };
         if found.is_some() { &self.hits } else { &self.misses }.increment(1);
         found
+    }
+
+    /// The same where that needs no wait.
+    pub(crate) fn get_at_once(&self, id: PieceId) -> Option<Arc<Piece>> {
+        let piece = self.pieces.get(&id).now_or_never().flatten()?;
+        let removals = self.store.removals(piece.file.partition);
+        if piece.removals.load(Ordering::Acquire) != removals {
+            return None;
+        }
+        self.hits.increment(1);
+        Some(piece)
     }
 
     /// Reads a piece from the disk, once for all who ask for it at the same time, and keeps it.

@@ -1,6 +1,6 @@
 //! What every handler of a node shares.
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::Deref, sync::Arc, time::Duration};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use triton_api::{NodeUrl, ProblemType, client::Caller, client::NodeClient};
@@ -16,24 +16,36 @@ const WRITES_MAX: usize = 64;
 /// How long a write waits for its turn.
 const WRITE_TURN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A running node; clones are the same node.
+/// A running node; clones are the same node. One pointer, as axum clones it several times for each request.
 #[derive(Debug, Clone)]
-pub(crate) struct Node {
+pub(crate) struct Node(Arc<Parts>);
+
+/// What a node is made of.
+#[derive(Debug)]
+pub(crate) struct Parts {
     pub(crate) store: Store,
     /// What is asked for often; `None` where nothing is to be kept.
     pub(crate) cache: Option<Arc<Cache>>,
     caller: Caller,
     writes: Arc<Semaphore>,
     /// Slows down what this node pulls from others.
-    pub(crate) pull_pace: Arc<Pace>,
+    pub(crate) pull_pace: Pace,
     /// Lets it yield to viewers.
-    pub(crate) courtesy: Arc<Courtesy>,
+    pub(crate) courtesy: Courtesy,
     /// Where it runs.
-    pub(crate) background: Arc<Background>,
+    pub(crate) background: Background,
     /// Whether its copies count.
-    pub(crate) presence: Arc<Presence>,
+    pub(crate) presence: Presence,
     /// Whether somebody reads or writes.
     pub(crate) foreground: Arc<Foreground>,
+}
+
+impl Deref for Node {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
 }
 
 impl Node {
@@ -44,17 +56,17 @@ impl Node {
         pull_pace: Pace,
         background: Background,
     ) -> Self {
-        Self {
-            presence: Arc::new(Presence::new(store.clone())),
+        Self(Arc::new(Parts {
+            presence: Presence::new(store.clone()),
             store,
             cache,
             caller,
             writes: Arc::new(Semaphore::new(WRITES_MAX)),
-            pull_pace: Arc::new(pull_pace),
-            courtesy: Arc::default(),
-            background: Arc::new(background),
+            pull_pace,
+            courtesy: Courtesy::default(),
+            background,
             foreground: Arc::new(Foreground::new()),
-        }
+        }))
     }
 
     /// Waits for the turn of a write.

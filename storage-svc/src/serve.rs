@@ -94,10 +94,10 @@ pub async fn serve(config: Config, stop: CancellationToken) -> Result<Running, S
     let cache = Cache::new(store.clone(), cache_bytes).map(Arc::new);
     let background = Background::start().map_err(StartError::Threads)?;
     let node = Node::new(store.clone(), cache, caller, Pace::new(config.pull_bytes_per_second), background);
-    let router = routes::router(node.clone(), config.secret);
+    let service = routes::service(node.clone(), config.secret);
     let duties = upkeep::Duties { node, scrub_bytes_per_second: config.scrub_bytes_per_second };
     let task = tokio::spawn(async move {
-        let serving = triton_kit::serve::serve(listener, router, stop.clone(), config.drain_timeout);
+        let serving = triton_kit::serve::serve(listener, service, stop.clone(), config.drain_timeout);
         let (drained, ()) = tokio::join!(serving, duties.run(stop));
         upkeep::remember_uptime(store.clone()).await;
         upkeep::remember(store, None).await;

@@ -66,9 +66,15 @@ async fn answer(id: RequestId, observed: Observed, mut request: Request, next: N
         Some(cause) => tracing::warn!(status, path = uri.path(), cause, "request refused"),
         None => tracing::debug!(status, path = uri.path(), "request answered"),
     }
-    response.headers_mut().insert(REQUEST_ID_HEADER, id.header_value());
-    response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    mark(&mut response, id);
     observed.end(response)
+}
+
+/// The headers that every answer has.
+pub(crate) fn mark(response: &mut Response, id: RequestId) {
+    let headers = response.headers_mut();
+    headers.insert(REQUEST_ID_HEADER, id.header_value());
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the signature is tower-http's")]

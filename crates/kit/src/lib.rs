@@ -14,9 +14,11 @@ pub mod problem;
 pub mod request_id;
 pub mod secret;
 pub mod serve;
+pub mod service;
 pub mod shutdown;
 pub mod step;
 pub mod telemetry;
 
 pub use problem::ApiError;
+pub use service::Service;
 pub use step::MigrationStep;

@@ -105,6 +105,13 @@ impl Meters {
         Self(Arc::new(Inner { service, in_flight, routes: RwLock::default() }))
     }
 
+    /// Counts a request that was answered from memory, and all of its answer.
+    pub(crate) fn answered_at_once(&self, route: &str, method: &Method, response: &Response, began: Instant) {
+        let series = self.series(route, method_name(method), response.status());
+        series.answered(began);
+        series.bytes.increment(response.body().size_hint().lower());
+    }
+
     fn series(&self, route: &str, method: &'static str, status: StatusCode) -> Arc<Series> {
         let find = |known: &[Arc<Series>]| {
             known.iter().find(|series| series.method == method && series.status == status).map(Arc::clone)
@@ -141,6 +148,11 @@ impl Series {
             bytes: counter!("http_response_bytes_total", "service" => service, "route" => route),
         }
     }
+
+    fn answered(&self, began: Instant) {
+        self.duration.record(began.elapsed().as_secs_f64());
+        self.requests.increment(1);
+    }
 }
 
 /// One request while it is answered.
@@ -160,8 +172,7 @@ impl Observed {
     /// Counts the answer, and the bytes of its body as they go out.
     pub(crate) fn end(self, response: Response) -> Response {
         let series = self.meters.series(route_name(self.route.as_ref()), self.method, response.status());
-        series.duration.record(self.began.elapsed().as_secs_f64());
-        series.requests.increment(1);
+        series.answered(self.began);
         response.map(|body| Body::new(Counted { body, series }))
     }
 }

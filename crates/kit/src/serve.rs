@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, fmt, io, net::SocketAddr, time::Duration};
 
-use axum::{Router, body::Body, extract::ConnectInfo};
+use axum::{Router, body::Body, extract::ConnectInfo, response::Response};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use thiserror::Error;
@@ -14,7 +14,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use crate::metrics;
+use crate::{metrics, service::Service};
 
 /// The longest silence between connecting, or the end of an answer, and the whole head of the next request.
 ///
@@ -70,7 +70,13 @@ impl fmt::Display for Drained {
 ///
 /// Requests find the caller's address as `ConnectInfo<SocketAddr>`. Answers without an end (server-sent events) should end
 /// themselves on `stop`; those that do not are cut at the deadline.
-pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToken, drain_timeout: Duration) -> Drained {
+pub async fn serve(
+    listener: TcpListener,
+    service: impl Into<Service>,
+    stop: CancellationToken,
+    drain_timeout: Duration,
+) -> Drained {
+    let service = service.into();
     let mut connections = JoinSet::new();
     let mut upkeep = time::interval(UPKEEP_EVERY);
     loop {
@@ -81,7 +87,7 @@ pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToke
             _ = upkeep.tick() => metrics::upkeep(),
             accepted = listener.accept(), if connections.len() < CONNECTIONS_MAX => match accepted {
                 Ok((stream, peer)) => {
-                    connections.spawn(connection(stream, peer, router.clone(), stop.clone()));
+                    connections.spawn(connection(stream, peer, service.clone(), stop.clone()));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection");
@@ -94,6 +100,12 @@ pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToke
     let drained = drain(connections, drain_timeout).await;
     tracing::info!(finished = drained.finished, cut = drained.cut, "stopped serving");
     drained
+}
+
+async fn routed(router: Router, request: http::Request<Incoming>, peer: SocketAddr) -> Result<Response, Infallible> {
+    let mut request = request.map(Body::new);
+    request.extensions_mut().insert(ConnectInfo(peer));
+    router.oneshot(request).await
 }
 
 async fn drain(mut connections: JoinSet<()>, timeout: Duration) -> Drained {
@@ -109,17 +121,18 @@ async fn drain(mut connections: JoinSet<()>, timeout: Duration) -> Drained {
     Drained { finished, cut }
 }
 
-async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, stop: CancellationToken) {
+async fn connection(stream: TcpStream, peer: SocketAddr, service: Service, stop: CancellationToken) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, %peer, "no TCP_NODELAY");
     }
     let service = service_fn(move |request: http::Request<Incoming>| {
-        let router = router.clone();
+        // Both threads count who shares the router, which is the slower the more often they do.
+        let answer = service.at_once(&request).ok_or_else(|| service.router.clone());
         async move {
-            let mut request = request.map(Body::new);
-            request.extensions_mut().insert(ConnectInfo(peer));
-            let response: Result<_, Infallible> = router.oneshot(request).await;
-            response
+            match answer {
+                Ok(response) => Ok(response),
+                Err(router) => routed(router, request, peer).await,
+            }
         }
     });
     let connection = http1::Builder::new()

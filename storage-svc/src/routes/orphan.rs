@@ -51,7 +51,7 @@ pub(super) async fn collect_orphans(
     Json(request): Json<OrphanRequest>,
 ) -> Result<Json<OrphanReport>, ApiError> {
     let OrphanRequest { epoch, age_ms_min, .. } = request;
-    each(node.store, request, move |store, key| store.set_aside(key, age_ms_min, epoch)).await
+    each(node.store.clone(), request, move |store, key| store.set_aside(key, age_ms_min, epoch)).await
 }
 
 /// Bring blobs back that were moved aside.
@@ -64,7 +64,7 @@ pub(super) async fn restore_orphans(
     State(node): State<Node>,
     Json(request): Json<OrphanRequest>,
 ) -> Result<Json<OrphanReport>, ApiError> {
-    each(node.store, request, Store::bring_back).await
+    each(node.store.clone(), request, Store::bring_back).await
 }
 
 async fn each(

@@ -1,12 +1,12 @@
 //! Reading blobs.
 
-use std::{ops::Range, sync::Arc};
+use std::{ops::Range, sync::Arc, time::Instant};
 
 use axum::{body::Body, extract::State, response::Response};
 use bytes::Bytes;
 use futures_util::{Stream, stream};
 use http::{
-    HeaderMap, HeaderValue, StatusCode,
+    HeaderMap, HeaderValue, StatusCode, Uri,
     header::{ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG},
 };
 use triton_api::{
@@ -19,7 +19,7 @@ use triton_kit::ApiError;
 use super::headers::{self, KeyInPath, Wish};
 use crate::{
     blocking,
-    cache::{Cache, Opened, PIECE_BYTES, PieceId},
+    cache::{Cache, Opened, PIECE_BYTES, Piece, PieceId},
     content::{Content, slice},
     node::Node,
     store::{OpenBlob, Store, StoreError},
@@ -98,6 +98,31 @@ pub(super) async fn head_blob(
     Ok(response)
 }
 
+/// As [`get_blob`], for what lies in memory and needs no wait; `None` where that has to be asked.
+pub(super) fn at_once(node: &Node, uri: &Uri, headers: &HeaderMap) -> Option<Response> {
+    let began = Instant::now();
+    let cache = node.cache.as_ref()?;
+    let key: BlobKey = uri.path().strip_prefix(route::BLOB_PREFIX)?.parse().ok()?;
+    node.presence.hear();
+    if headers.contains_key(BACKGROUND_HEADER) || node.presence.is_unsettled() {
+        return None;
+    }
+    let wish = Wish::of(headers);
+    let id = PieceId::at(&key, wish.start());
+    let piece = cache.get_at_once(id)?;
+    let about = About::of_piece(&piece);
+    let (status, part) = about.part(&wish).ok()??;
+    let content = inside(&piece, id, &part).filter(|content| content.len() as u64 == part.end - part.start)?;
+    node.courtesy.waited(began.elapsed());
+    Some(about.content(status, &part, &piece.block_sums, Body::from(content)))
+}
+
+/// What a piece has of the part, where the part begins in it.
+fn inside(piece: &Piece, id: PieceId, part: &Range<u64>) -> Option<Bytes> {
+    let begins = id.start() <= part.start && part.start <= id.start() + piece.content.len() as u64;
+    begins.then(|| slice(piece, id.start(), part))
+}
+
 /// An answer from memory; `None` where the disk is to be asked and nothing of it kept.
 ///
 /// A piece that is wanted as a whole is kept. So is one that parts of are asked for again and again; until then only the
@@ -110,11 +135,10 @@ async fn from_cache(cache: &Arc<Cache>, key: &BlobKey, wish: &Wish) -> Result<Op
         None if wish.wants_piece(PIECE_BYTES) || cache.was_asked_for(id) => cache.load(key, id, &opened).await?,
         None => return Ok(None),
     };
-    let about = About { hash: piece.hash, len_bytes: piece.len_bytes, etag: piece.etag.clone() };
+    let about = About::of_piece(&piece);
     let Some((status, part)) = about.part(wish)? else { return Ok(Some(about.not_modified())) };
-    let inside = id.start() <= part.start && part.start <= id.start() + piece.content.len() as u64;
     // The end of a content is asked for without saying where it begins.
-    let first = if inside { slice(&piece, id.start(), &part) } else { Bytes::new() };
+    let first = inside(&piece, id, &part).unwrap_or_default();
     let at = part.start + first.len() as u64;
     if at == part.end {
         return Ok(Some(about.content(status, &part, &piece.block_sums, Body::from(first))));
@@ -153,6 +177,10 @@ struct About {
 impl About {
     fn of(hash: BlobHash, len_bytes: u64) -> Self {
         Self { hash, len_bytes, etag: headers::etag_value(hash) }
+    }
+
+    fn of_piece(piece: &Piece) -> Self {
+        Self { hash: piece.hash, len_bytes: piece.len_bytes, etag: piece.etag.clone() }
     }
 
     /// What part to send; `None` where the reader has the content already.

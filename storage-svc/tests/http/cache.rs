@@ -5,6 +5,7 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
+use triton_api::secret::ClusterSecret;
 use triton_testkit::content;
 
 use super::*;
@@ -106,6 +107,19 @@ async fn deleted_blob_is_forgotten_before_the_delete_is_answered() {
         };
         tokio::join!(delete, read(), read(), read());
         assert!(node.get(&neighbour).send().await.unwrap().bytes().await.unwrap() == sent);
+    }
+}
+
+#[tokio::test]
+async fn what_lies_in_memory_is_for_signed_requests_only() {
+    let secret: ClusterSecret = "correct horse battery".parse().unwrap();
+    let node = Node::start_with(|config| Config { secret: Some(secret.clone()), ..config }).await;
+    let client = NodeClient::new(Caller::untraced(Some(secret)).unwrap(), node.url.clone());
+    let sent = content(3, 5000);
+    client.put(&key("a"), BlobHash::of(&sent), sent.clone(), Epoch::new(1)).await.unwrap();
+    for _ in 0..3 {
+        client.get(&key("a"), None).await.unwrap();
+        assert_eq!(node.get("a").send().await.unwrap().status(), 401);
     }
 }
 

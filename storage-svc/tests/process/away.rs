@@ -21,6 +21,8 @@ async fn filled() -> Cluster {
         let body = content(number, 5000);
         for node in &cluster.nodes {
             node.client().put(&key(number), BlobHash::of(&body), body.clone(), Epoch::new(1)).await.unwrap();
+            // From now on it lies in memory, too.
+            node.client().get(&key(number), None).await.unwrap();
         }
     }
     cluster

@@ -13,7 +13,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use futures_util::TryStreamExt as _;
+use futures_util::{FutureExt as _, TryStreamExt as _};
 use http::HeaderValue;
 use moka::{future::Cache, notification::RemovalCause};
 use tokio_util::task::TaskTracker;
@@ -77,6 +77,14 @@ impl HotCache {
         describe();
         let kept = (bytes_max > 0).then(|| Kept::new(bytes_max));
         Self { ring, kept, tasks }
+    }
+
+    /// A blob that is in memory.
+    pub fn get_at_once(&self, key: &BlobKey) -> Option<HotBlob> {
+        let kept = self.kept.as_ref()?;
+        let blob = kept.blobs.get(key).now_or_never().flatten()?;
+        kept.hits.increment(1);
+        Some(blob)
     }
 
     /// A blob, from memory or loaded into it; `None` where it must be read past the cache, being too long, say.

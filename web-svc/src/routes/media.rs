@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{body::Body, extract::State, response::Response};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderValue, Uri, header};
 use serde::Deserialize;
 use triton_api::{BlobKey, Generation, VideoId, range, video::route};
 use triton_kit::{ApiError, extract::Path};
@@ -128,10 +128,9 @@ pub(super) async fn file(
     if file == "index.m3u8" {
         return media_playlist(&app, id, generation, &rendition, &headers).await;
     }
-    let media_type = if rendition.starts_with("audio") { "audio/mp4" } else { "video/mp4" };
     let key = VideoRecord::media_file(id, generation, &rendition, &file);
     let key = key.ok_or_else(|| ApiError::not_found("No file of a video has such a name."))?;
-    let looks = Looks { media_type, cache_control: IMMUTABLE };
+    let looks = looks(&rendition);
     match app.store.publication(id).await? {
         Publication::Deleted => Err(ApiError::not_found("There is nothing here (any more).")),
         Publication::Playing(playing) if playing == generation => hot(&app, &key, looks, &headers).await,
@@ -140,6 +139,24 @@ pub(super) async fn file(
             relay(&app, &key, looks, &headers).await
         }
     }
+}
+
+/// As [`file`], for a segment in memory of what plays now; `None` where that has to be asked.
+pub(super) fn file_at_once(app: &App, uri: &Uri, headers: &HeaderMap) -> Option<Response> {
+    let mut names = uri.path().strip_prefix("/media/")?.split('/');
+    let (id, generation) = (names.next()?.parse().ok()?, names.next()?.parse().ok()?);
+    let (rendition, file) = (names.next()?, names.next()?);
+    if names.next().is_some() || app.store.known_publication(id)? != Publication::Playing(generation) {
+        return None;
+    }
+    let blob = app.hot.get_at_once(&VideoRecord::media_file(id, generation, rendition, file)?)?;
+    let content = Content { etag: &blob.etag, len_bytes: blob.content.len() as u64, looks: looks(rendition) };
+    content.answer_from(&blob.content, headers).ok()
+}
+
+fn looks(rendition: &str) -> Looks {
+    let media_type = if rendition.starts_with("audio") { "audio/mp4" } else { "video/mp4" };
+    Looks { media_type, cache_control: IMMUTABLE }
 }
 
 async fn media_playlist(

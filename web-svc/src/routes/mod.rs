@@ -13,9 +13,8 @@ mod videos;
 
 use std::sync::Arc;
 
-use axum::Router;
-use triton_api::secret::ClusterSecret;
-use triton_kit::{document, health, layers, secret};
+use triton_api::{secret::ClusterSecret, video};
+use triton_kit::{Service, document, health, layers, secret};
 use utoipa::openapi::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -25,14 +24,18 @@ use crate::{
     moving,
 };
 
+/// As metrics and logs have it.
+const NAME: &str = "web-svc";
+
 /// The whole service.
-pub fn router(
+pub fn service(
     app: App,
     cluster: &Cluster,
     readiness: health::Readiness,
     admin_secret: Option<ClusterSecret>,
-) -> Router {
-    let media = media_routes().with_state(Arc::new(app.clone()));
+) -> Service {
+    let player = Arc::new(app.clone());
+    let media = media_routes().with_state(Arc::clone(&player));
     let (open, document) = open_routes().with_state(app.clone()).merge(media).split_for_parts();
     let (admin, admin_document) = admin_routes()
         .with_state(app.clone())
@@ -43,13 +46,17 @@ pub fn router(
     let document = assemble(document, [admin_document, service_document]);
     let admin = secret::require_signature(admin, admin_secret);
     let router = open.merge(admin).merge(service).merge(document::docs(document)).fallback(page::page);
-    uploads::with_method_override(layers::layers(router, "web-svc"))
+    Service::from(uploads::with_method_override(layers::layers(router, NAME))).with_fast_path(
+        NAME,
+        video::route::MEDIA_FILE,
+        move |uri, headers| media::file_at_once(&player, uri, headers),
+    )
 }
 
 /// A worker has nothing to offer but its health.
-pub fn worker_router(readiness: health::Readiness) -> Router {
+pub fn worker_service(readiness: health::Readiness) -> Service {
     let (service, _) = health::routes::<()>(readiness).split_for_parts();
-    layers::layers(service, "web-svc worker")
+    layers::layers(service, "web-svc worker").into()
 }
 
 /// The document alone.

@@ -98,12 +98,12 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     let sources_stop = CancellationToken::new();
     tasks.spawn(sources.serve(source_listener, sources_stop.clone()));
     let readiness = readiness(&metadata, &ring);
-    let router = match config.role {
-        Some(Role::Worker) => routes::worker_router(readiness),
-        None => routes::router(app.clone(), &cluster, readiness, secret),
+    let service = match config.role {
+        Some(Role::Worker) => routes::worker_service(readiness),
+        None => routes::service(app.clone(), &cluster, readiness, secret),
     };
     begin_work(&tasks, config, app, cluster);
-    let serving = tokio::spawn(serve_until(listener, router, stop.clone()));
+    let serving = tokio::spawn(serve_until(listener, service, stop.clone()));
     Ok(Running { address, stop, sources_stop, serving, tasks, node, metadata, _lock: lock })
 }
 
@@ -144,8 +144,8 @@ fn settings(config: &Config) -> ClusterSettings {
     .replacing_after(Duration::from_secs(config.replace_after_seconds))
 }
 
-async fn serve_until(listener: TcpListener, router: axum::Router, stop: CancellationToken) -> Drained {
-    serve::serve(listener, router, stop, DRAIN_TIMEOUT).await
+async fn serve_until(listener: TcpListener, service: triton_kit::Service, stop: CancellationToken) -> Drained {
+    serve::serve(listener, service, stop, DRAIN_TIMEOUT).await
 }
 
 async fn start_node(

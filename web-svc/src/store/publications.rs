@@ -87,6 +87,11 @@ impl Publications {
 }
 
 impl Store {
+    /// What plays of a video, where that is known without a query.
+    pub fn known_publication(&self, id: VideoId) -> Option<Publication> {
+        self.feed.publications.look(id).ok()
+    }
+
     /// What plays of a video; mostly without a query.
     pub async fn publication(&self, id: VideoId) -> Result<Publication, StoreError> {
         let changes = match self.feed.publications.look(id) {

@@ -3,6 +3,7 @@
 
 mod documents;
 mod drain;
+mod fast_path;
 mod problems;
 mod secrets;
 mod telemetry;
@@ -30,11 +31,14 @@ impl Service {
     }
 
     async fn start_with_drain(router: Router, drain_timeout: Duration) -> Self {
+        Self::start_whole(layers::layers(router, "test").into(), drain_timeout).await
+    }
+
+    async fn start_whole(service: triton_kit::Service, drain_timeout: Duration) -> Self {
         let listener = serve::bind("--listen", "127.0.0.1:0".parse().unwrap()).await.unwrap();
         let origin = format!("http://{}", listener.local_addr().unwrap());
         let stop = CancellationToken::new();
-        let router = layers::layers(router, "test");
-        let served = tokio::spawn(serve::serve(listener, router, stop.clone(), drain_timeout));
+        let served = tokio::spawn(serve::serve(listener, service, stop.clone(), drain_timeout));
         Self { origin, stop, served }
     }
 

@@ -78,3 +78,16 @@ fn payload_can_be_taken_out_with_standard_tools() {
     assert!(lines[0].contains("\"key\":\"v/x/seg\"") && lines[0].contains(&BlobHash::of(&sample()).to_string()));
     assert_eq!(lines[1], lines[2]);
 }
+
+#[test]
+fn reading_writes_nothing_to_the_disk() {
+    let (dir, store) = temporary();
+    put(&store, "a", b"content").unwrap();
+    let path = dir.path().join(super::dir::key_path(BLOBS, partition("a"), &key("a")));
+    // Long before the change of the file, which is when file systems note the next access.
+    let long_ago = std::time::SystemTime::UNIX_EPOCH;
+    let times = std::fs::FileTimes::new().set_accessed(long_ago);
+    std::fs::File::options().write(true).open(&path).unwrap().set_times(times).unwrap();
+    assert_eq!(get(&store, "a").unwrap(), &b"content"[..]);
+    assert_eq!(std::fs::metadata(&path).unwrap().accessed().unwrap(), long_ago);
+}
