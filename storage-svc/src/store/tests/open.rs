@@ -83,7 +83,7 @@ fn payload_can_be_taken_out_with_standard_tools() {
 fn reading_writes_nothing_to_the_disk() {
     let (dir, store) = temporary();
     put(&store, "a", b"content").unwrap();
-    let path = dir.path().join(super::dir::key_path(BLOBS, partition("a"), &key("a")));
+    let path = dir.path().join(super::dir::key_path(crate::store::dir::BLOBS, partition("a"), &key("a")));
     // Long before the change of the file, which is when file systems note the next access.
     let long_ago = std::time::SystemTime::UNIX_EPOCH;
     let times = std::fs::FileTimes::new().set_accessed(long_ago);
