@@ -78,6 +78,11 @@ impl Courtesy {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn waits(&self) -> usize {
+        self.lock().waits.len()
+    }
+
     /// How long a copy has to rest that has worked for `worked`.
     pub(crate) fn rest_after(&self, worked: Duration) -> Duration {
         self.rest_after_at(worked, Instant::now())

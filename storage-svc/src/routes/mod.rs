@@ -149,6 +149,21 @@ mod tests {
         assert_eq!(pieces(), 1);
     }
 
+    #[tokio::test]
+    async fn from_memory_viewers_are_answered_before_the_router_and_copies_never() {
+        let dir = tempfile::tempdir().unwrap();
+        let node = node(&dir, 64 * 1024 * 1024);
+        ask(&node, Method::PUT, &[], Body::from(vec![7; 1000])).await;
+        ask(&node, Method::GET, &[], Body::empty()).await;
+        let waits = node.courtesy.waits();
+        let service = service(node.clone(), None);
+        let request = || Request::get("/v1/blobs/v/long");
+        let copy = request().header(BACKGROUND_HEADER, "1").body(Body::empty()).unwrap();
+        assert!(service.at_once(&copy).is_none(), "its pace is the router's business");
+        assert!(service.at_once(&request().body(Body::empty()).unwrap()).is_some());
+        assert_eq!(node.courtesy.waits(), waits + 1, "copies go by what viewers wait for");
+    }
+
     /// Each write has a bound, so that all of them have one only where they are counted.
     #[tokio::test(start_paused = true)]
     async fn writers_beyond_the_memory_for_them_wait_and_are_refused_in_the_end() {
