@@ -190,15 +190,23 @@ impl Cache {
         found
     }
 
-    /// The same where that needs no wait.
+    /// Whether a piece is in memory, without counting as a wish for it.
+    pub(crate) fn has(&self, id: PieceId) -> bool {
+        self.pieces.contains_key(&id)
+    }
+
+    /// As [`Self::get`], where that needs no wait; what is answered with it is to be counted.
     pub(crate) fn get_at_once(&self, id: PieceId) -> Option<Arc<Piece>> {
         let piece = self.pieces.get(&id).now_or_never().flatten()?;
         let removals = self.store.removals(piece.file.partition);
         if piece.removals.load(Ordering::Acquire) != removals {
             return None;
         }
-        self.hits.increment(1);
         Some(piece)
+    }
+
+    pub(crate) fn count_hit(&self) {
+        self.hits.increment(1);
     }
 
     /// Reads a piece from the disk, once for all who ask for it at the same time, and keeps it.

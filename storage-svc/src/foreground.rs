@@ -1,4 +1,5 @@
-//! Whether somebody reads or writes right now: what can wait gives way to them.
+//! Whether somebody reads from the disk or writes right now: what can wait gives way to them. Who is answered from memory
+//! before the router is asked does not need the disk and does not count.
 
 use std::{
     sync::{

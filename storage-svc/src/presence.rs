@@ -92,11 +92,10 @@ impl Presence {
 
     fn notice_standstill(&self) {
         let (beat, now) = (self.beat_ms.load(Ordering::Acquire), now_ms());
-        // Whoever notices it first says so, once.
-        if is_longer(beat, now, STILL_MAX)
-            && self.beat_ms.compare_exchange(beat, now, Ordering::AcqRel, Ordering::Relaxed).is_ok()
-        {
+        if is_longer(beat, now, STILL_MAX) {
+            // Before anybody may take the process for one that runs: to notice it twice is harmless.
             self.was_away("its process stood still");
+            self.beat_ms.fetch_max(now, Ordering::AcqRel);
         }
     }
 
@@ -104,9 +103,10 @@ impl Presence {
     pub(crate) fn hear(&self) {
         self.notice_standstill();
         let now = now_ms();
-        if is_longer(self.heard_ms.swap(now, Ordering::AcqRel), now, SILENCE_MAX) {
+        if is_longer(self.heard_ms.load(Ordering::Acquire), now, SILENCE_MAX) {
             self.was_away("nobody has spoken to it for a while");
         }
+        self.heard_ms.fetch_max(now, Ordering::AcqRel);
     }
 
     /// Waits for an absence that is not made up for; answers its number.

@@ -28,6 +28,8 @@ pub mod route {
     pub const STORYBOARD: &str = "/media/{id}/storyboard.vtt";
     /// The sprite that the storyboard refers to.
     pub const STORYBOARD_SPRITE: &str = "/media/{id}/storyboard.jpg";
+    /// What the addresses of media begin with.
+    pub const MEDIA_PREFIX: &str = "/media/";
     /// Media playlists, init segments and segments.
     pub const MEDIA_FILE: &str = "/media/{id}/{generation}/{rendition}/{file}";
 }

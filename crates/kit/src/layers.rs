@@ -1,4 +1,4 @@
-//! What happens to every request of every service.
+//! What happens to every request of every service that is routed; `service` has the way around.
 
 use std::{any::Any, time::Duration};
 

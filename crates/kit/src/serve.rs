@@ -68,7 +68,7 @@ impl fmt::Display for Drained {
 
 /// Serves until `stop`, then lets the requests that run finish for at most `drain_timeout`.
 ///
-/// Requests find the caller's address as `ConnectInfo<SocketAddr>`. Answers without an end (server-sent events) should end
+/// Requests that are routed find the caller's address as `ConnectInfo<SocketAddr>`. Answers without an end (server-sent events) should end
 /// themselves on `stop`; those that do not are cut at the deadline.
 pub async fn serve(
     listener: TcpListener,
@@ -126,7 +126,7 @@ async fn connection(stream: TcpStream, peer: SocketAddr, service: Service, stop:
         tracing::debug!(%error, %peer, "no TCP_NODELAY");
     }
     let service = service_fn(move |request: http::Request<Incoming>| {
-        // Both threads count who shares the router, which is the slower the more often they do.
+        // Cloned only where it is needed: all threads share its count.
         let answer = service.at_once(&request).ok_or_else(|| service.router.clone());
         async move {
             match answer {

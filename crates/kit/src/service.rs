@@ -1,6 +1,11 @@
 //! A service as it is served: its router, and before that what lies in memory.
 
-use std::{fmt, sync::Arc, time::Instant};
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Instant,
+};
 
 use axum::{Router, body::HttpBody, response::Response};
 use http::{HeaderMap, Method, Request, Uri};
@@ -18,6 +23,7 @@ pub struct Service {
 }
 
 struct FastPath {
+    name: &'static str,
     route: &'static str,
     meters: Meters,
     answer: Box<AtOnce>,
@@ -39,9 +45,9 @@ impl Service {
     /// Asks `answer` about each GET without a body before the router is asked. Finding the route, a span and a task's worth
     /// of layers take longer than sending 200 KiB from memory does.
     ///
-    /// The answer must be a success, be all in memory, and be the one that `route` of the service called `name` would give:
+    /// The answer must be 200 or 206, be all in memory, and be the one that `route` of the service called `name` would give:
     /// whoever answers here checks for himself what the layers of the route check. It gets a request id and is counted as
-    /// others are, and has no span.
+    /// others are. It has no span: it asks nobody else. After a panic the router answers.
     #[must_use]
     pub fn with_fast_path(
         self,
@@ -49,7 +55,7 @@ impl Service {
         route: &'static str,
         answer: impl Fn(&Uri, &HeaderMap) -> Option<Response> + Send + Sync + 'static,
     ) -> Self {
-        let fast = FastPath { route, meters: Meters::new(name), answer: Box::new(answer) };
+        let fast = FastPath { name, route, meters: Meters::new(name), answer: Box::new(answer) };
         Self { fast: Some(Arc::new(fast)), ..self }
     }
 
@@ -60,9 +66,15 @@ impl Service {
             return None;
         }
         let began = Instant::now();
-        let mut response = (fast.answer)(request.uri(), request.headers())?;
+        let answer = AssertUnwindSafe(|| (fast.answer)(request.uri(), request.headers()));
+        let Ok(answer) = catch_unwind(answer) else {
+            tracing::error!(service = fast.name, path = request.uri().path(), "the fast path panicked");
+            return None;
+        };
+        let mut response = answer?;
         let id = RequestId::of(request.headers()).unwrap_or_else(RequestId::generate);
-        tracing::debug!(request.id = %id, path = request.uri().path(), "request answered from memory");
+        let (path, status) = (request.uri().path(), response.status().as_u16());
+        tracing::debug!(service = fast.name, request.id = %id, status, path, "request answered from memory");
         layers::mark(&mut response, id);
         fast.meters.answered_at_once(fast.route, request.method(), &response, began);
         Some(response)

@@ -59,11 +59,8 @@ fn guarded() -> OpenApiRouter<Node> {
 pub(crate) fn service(node: Node, required: Option<ClusterSecret>) -> Service {
     let (secret, at_once) = (required.clone(), node.clone());
     Service::from(router(node, required)).with_fast_path(NAME, route::BLOB, move |uri, headers| {
-        match &secret {
-            Some(secret) => secret::check_signature(secret, &Method::GET, uri, headers).ok()?,
-            None => (),
-        }
-        read::at_once(&at_once, uri, headers)
+        let piece = read::AtOnce::find(&at_once, uri, headers)?;
+        if secret::is_permitted(secret.as_ref(), &Method::GET, uri, headers) { piece.answer() } else { None }
     })
 }
 

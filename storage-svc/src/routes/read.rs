@@ -98,23 +98,41 @@ pub(super) async fn head_blob(
     Ok(response)
 }
 
-/// As [`get_blob`], for what lies in memory and needs no wait; `None` where that has to be asked.
-pub(super) fn at_once(node: &Node, uri: &Uri, headers: &HeaderMap) -> Option<Response> {
-    let began = Instant::now();
-    let cache = node.cache.as_ref()?;
-    let key: BlobKey = uri.path().strip_prefix(route::BLOB_PREFIX)?.parse().ok()?;
-    node.presence.hear();
-    if headers.contains_key(BACKGROUND_HEADER) || node.presence.is_unsettled() {
-        return None;
+/// As [`get_blob`], for what lies in memory and needs no wait.
+pub(super) struct AtOnce<'a> {
+    node: &'a Node,
+    cache: &'a Cache,
+    began: Instant,
+    id: PieceId,
+    wish: Wish,
+}
+
+impl<'a> AtOnce<'a> {
+    /// `None` where the request has to be routed, for all that can be told before it is known whether it may pass.
+    pub(super) fn find(node: &'a Node, uri: &Uri, headers: &HeaderMap) -> Option<Self> {
+        let began = Instant::now();
+        let cache = node.cache.as_deref()?;
+        let key: BlobKey = uri.path().strip_prefix(route::BLOB_PREFIX)?.parse().ok()?;
+        let wish = Wish::of(headers);
+        let id = PieceId::at(&key, wish.start());
+        let is_copy = headers.contains_key(BACKGROUND_HEADER);
+        (!is_copy && cache.has(id)).then_some(Self { node, cache, began, id, wish })
     }
-    let wish = Wish::of(headers);
-    let id = PieceId::at(&key, wish.start());
-    let piece = cache.get_at_once(id)?;
-    let about = About::of_piece(&piece);
-    let (status, part) = about.part(&wish).ok()??;
-    let content = inside(&piece, id, &part).filter(|content| content.len() as u64 == part.end - part.start)?;
-    node.courtesy.waited(began.elapsed());
-    Some(about.content(status, &part, &piece.block_sums, Body::from(content)))
+
+    /// The answer; `None` where it takes more than this piece, or a look at the disk.
+    pub(super) fn answer(self) -> Option<Response> {
+        self.node.presence.hear();
+        if self.node.presence.is_unsettled() {
+            return None;
+        }
+        let piece = self.cache.get_at_once(self.id)?;
+        let about = About::of_piece(&piece);
+        let (status, part) = about.part(&self.wish).ok()??;
+        let content = inside(&piece, self.id, &part).filter(|content| content.len() as u64 == part.end - part.start)?;
+        self.cache.count_hit();
+        self.node.courtesy.waited(self.began.elapsed());
+        Some(about.content(status, &part, &piece.block_sums, Body::from(content)))
+    }
 }
 
 /// What a piece has of the part, where the part begins in it.

@@ -1,4 +1,5 @@
-//! The seam to the file system: the calls that the store makes, one function per system call, and nothing above them.
+//! The seam to the file system: the calls that the store makes, one function per system call (two where one
+//! may be refused), and nothing above them.
 //!
 //! [`Disk`](super::disk::Disk) is the only caller; what an error means is decided there. In the product the one
 //! implementation is [`Plain`]. The tests' `Scripted` does the same, records each call in order, and can make one fail,

@@ -84,6 +84,9 @@ pub struct Published {
     pub poster: bool,
     /// Whether there are thumbnails.
     pub storyboard: bool,
+    /// Since when it plays, while later parts of it are still being made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub growing_since: Option<Timestamp>,
     /// Fields of newer versions.
     #[serde(skip)]
     pub rest: Rest,

@@ -79,9 +79,9 @@ impl HotCache {
         Self { ring, kept, tasks }
     }
 
-    /// A blob that is in memory.
+    /// A blob that is in memory. Another one is not asked for by this.
     pub fn get_at_once(&self, key: &BlobKey) -> Option<HotBlob> {
-        let kept = self.kept.as_ref()?;
+        let kept = self.kept.as_ref().filter(|kept| kept.blobs.contains_key(key))?;
         let blob = kept.blobs.get(key).now_or_never().flatten()?;
         kept.hits.increment(1);
         Some(blob)

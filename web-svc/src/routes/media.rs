@@ -6,6 +6,7 @@ use axum::{body::Body, extract::State, response::Response};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use http::{HeaderMap, HeaderValue, Uri, header};
+use jiff::Timestamp;
 use serde::Deserialize;
 use triton_api::{BlobKey, Generation, VideoId, range, video::route};
 use triton_kit::{ApiError, extract::Path};
@@ -22,6 +23,7 @@ use crate::{
     pipeline::{Growth, Presentation, RenditionName},
     ring::RingError,
     store::Publication,
+    work::Made,
 };
 
 /// A manifest stays the same until the video is made anew.
@@ -143,7 +145,11 @@ pub(super) async fn file(
 
 /// As [`file`], for a segment in memory of what plays now; `None` where that has to be asked.
 pub(super) fn file_at_once(app: &App, uri: &Uri, headers: &HeaderMap) -> Option<Response> {
-    let mut names = uri.path().strip_prefix("/media/")?.split('/');
+    // What may turn out an error or unchanged is the router's.
+    if content::asks_whether_changed(headers) || headers.contains_key(header::RANGE) {
+        return None;
+    }
+    let mut names = uri.path().strip_prefix(route::MEDIA_PREFIX)?.split('/');
     let (id, generation) = (names.next()?.parse().ok()?, names.next()?.parse().ok()?);
     let (rendition, file) = (names.next()?, names.next()?);
     if names.next().is_some() || app.store.known_publication(id)? != Publication::Playing(generation) {
@@ -284,6 +290,10 @@ async fn relay_knowing(app: &App, key: &BlobKey, looks: Looks, headers: &HeaderM
 /// What plays of a video now.
 async fn presentation(app: &App, id: VideoId) -> Result<(Presentation, Published), ApiError> {
     let published = published(find(app, id).await?.value)?;
+    if let Some(since) = published.growing_since {
+        let made = Made::of(app, id, published.generation).await?.ok_or_else(unplayable)?;
+        return Ok((made.presentation(Growth::Growing { since, now: Timestamp::now() }), published));
+    }
     let prefix = RecordKey::tracks_prefix(id, published.generation);
     let (mut pictures, mut sound) = (Vec::new(), Vec::new());
     for (_, track) in app.store.list::<TrackRecord>(&prefix, TRACKS_MAX).await? {

@@ -78,7 +78,8 @@ fn assemble<const N: usize>(document: OpenApi, others: [OpenApi; N]) -> OpenApi 
     document::finish(others.into_iter().fold(document, OpenApi::merge_from))
 }
 
-/// Everybody's routes. Who may do what will be decided here, by a layer, when there are accounts.
+/// Everybody's routes. Who may do what will be decided here, by a layer, when there are accounts; and in the fast path of
+/// [`service`], which comes before all layers.
 fn open_routes() -> OpenApiRouter<App> {
     let base = document::base(
         "TritonTube",

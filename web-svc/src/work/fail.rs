@@ -79,7 +79,10 @@ async fn give_up(app: &App, leased: &Leased, reason: &str) -> Result<(), WorkErr
     let video = app.store.video(id).await?.ok_or(WorkError::Gone)?;
     let mut change = Change::new();
     if video.value.generation == generation {
-        let record = VideoRecord { state: VideoState::Failed, reason: Some(reason.to_owned()), ..video.value };
+        // What had begun to play goes with the rest of it.
+        let published = video.value.published.clone().filter(|published| published.generation != generation);
+        let record =
+            VideoRecord { state: VideoState::Failed, reason: Some(reason.to_owned()), published, ..video.value };
         change = change.put(RecordKey::video(id), Expect::At(video.revision), &record)?;
     }
     if let Some(trash) = trash_of(app, &leased.job).await? {

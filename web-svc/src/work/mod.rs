@@ -3,6 +3,7 @@
 mod chunk;
 mod fail;
 mod lease;
+mod made;
 mod publish;
 pub mod reaper;
 mod run;
@@ -11,6 +12,7 @@ mod worker;
 
 use thiserror::Error;
 
+pub(crate) use made::Made;
 pub use worker::Worker;
 
 use crate::{journal::JournalError, pipeline::PipelineError, ring::RingError, store::StoreError};

@@ -1,32 +1,63 @@
-//! The last job of a generation: what was made becomes what plays, in one change.
-
-use std::collections::BTreeMap;
+//! What was made becomes what plays: its beginning as soon as that is there, the whole by the last job of the generation.
 
 use jiff::Timestamp;
-use serde_json::Value;
-use triton_api::{
-    job::JobState,
-    video::{Rendition, VideoState},
-};
+use triton_api::{job::JobState, video::VideoState};
 
-use super::{WorkError, chunk::Encoding, lease::Leased, stills::Stills};
+use super::{WorkError, lease::Leased, made::Made};
 use crate::{
     app::App,
-    catalog::{JobKind, JobRecord, Published, Rest, TrackRecord, TrashRecord, VideoRecord},
-    journal::{Change, Expect, RecordKey},
-    pipeline::{AudioRendition, Growth, Plan, Presentation, RenditionName, Track, VideoRendition},
+    catalog::{Published, TrackRecord, TrashRecord, VideoRecord},
+    journal::{Change, Expect, JournalError, RecordKey},
+    pipeline::{Growth, Plan, Presentation},
     store::Stored,
     upload::TRASH_GRACE,
 };
 
-/// Publishes the generation and drops the one that played before.
+/// How often a change of the video's record is tried again that somebody else came before.
+const CONFLICTS_MAX: u32 = 5;
+
+/// Lets viewers begin, where what they need has just been made and nothing plays yet; afterwards tells them of pictures that
+/// have come.
+///
+/// Whoever ends a job looks. So of two that end at the same time the later one sees both; and where a crash comes in between,
+/// the next job's end mends it.
+pub(super) async fn begin(app: &App, leased: &Leased) -> Result<(), WorkError> {
+    let (id, generation) = (leased.job.video_id, leased.job.generation);
+    for _ in 0..CONFLICTS_MAX {
+        let Some(video) = app.store.video(id).await? else { return Ok(()) };
+        let since = match &video.value.published {
+            None => Timestamp::now(),
+            Some(Published { generation: growing, growing_since: Some(since), .. }) if *growing == generation => *since,
+            // The former generation plays until all of this one is made.
+            Some(_) => return Ok(()),
+        };
+        if video.value.generation != generation || video.value.state != VideoState::Processing {
+            return Ok(());
+        }
+        let Some(made) = Made::of(app, id, generation).await?.filter(Made::can_begin) else { return Ok(()) };
+        let published = Some(made.growing(since)).filter(|published| !published.renditions.is_empty());
+        let is_told = |before: &Published| {
+            published.as_ref().is_none_or(|now| (before.poster, before.storyboard) == (now.poster, now.storyboard))
+        };
+        if published.is_none() || video.value.published.as_ref().is_some_and(is_told) {
+            return Ok(());
+        }
+        let record = VideoRecord { published, ..video.value };
+        let change = Change::new().put(RecordKey::video(id), Expect::At(video.revision), &record)?;
+        match app.journal.commit(change).await {
+            Ok(_) => return Ok(()),
+            Err(JournalError::Conflict { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Publishes the whole generation and drops the one that played before.
 pub(super) async fn publish(app: &App, leased: &Leased, video: Stored<VideoRecord>) -> Result<(), WorkError> {
     let (id, generation) = (leased.job.video_id, leased.job.generation);
-    let plan: Plan = app.store.get(&RecordKey::plan(id, generation)).await?.ok_or(WorkError::Gone)?.value;
-    let jobs = app.store.jobs_of(id, generation).await?;
-    let jobs: Vec<JobRecord> = jobs.into_iter().map(|(_, job)| job.value).collect();
-    let (pictures, sound) = renditions(&plan, &jobs);
-    let presentation = Presentation::new(generation, Growth::Complete, pictures, sound);
+    let made = Made::of(app, id, generation).await?.ok_or(WorkError::Gone)?;
+    let presentation = made.presentation(Growth::Complete);
     if !presentation.is_playable() {
         return Err(WorkError::Empty);
     }
@@ -35,24 +66,18 @@ pub(super) async fn publish(app: &App, leased: &Leased, video: Stored<VideoRecor
         let key = RecordKey::track(id, generation, track.position);
         app.journal.commit(Change::new().put(key, Expect::Anything, track)?).await?;
     }
-    let stills = jobs.iter().find(|job| job.kind == JobKind::Poster).and_then(result::<Stills>);
-    let published = Published {
-        generation,
-        duration_ms: presentation.duration_ms(),
-        width: plan.info.video.width,
-        height: plan.info.video.height,
-        renditions: presentation.renditions(),
-        poster: stills.is_some_and(|stills| stills.poster),
-        storyboard: stills.is_some_and(|stills| stills.storyboard),
-        rest: Rest::new(),
-    };
     let mut change = Change::new();
-    if let Some(former) = &video.value.published
+    if let Some(former) = video.value.published.as_ref().filter(|former| former.generation != generation)
         && let Some(trash) = trash_of_former(app, &video.value, former).await?
     {
         change = change.put(RecordKey::trash(id, former.generation), Expect::Anything, &trash)?;
     }
-    let record = VideoRecord { state: VideoState::Ready, reason: None, published: Some(published), ..video.value };
+    let record = VideoRecord {
+        state: VideoState::Ready,
+        reason: None,
+        published: Some(made.published(&presentation)),
+        ..video.value
+    };
     let change = change.put(RecordKey::video(id), Expect::At(video.revision), &record)?;
     leased
         .write(app, change, |job| {
@@ -69,51 +94,8 @@ async fn trash_of_former(app: &App, video: &VideoRecord, former: &Published) -> 
     Ok(plan.map(|plan| TrashRecord::of_plan(video.id, former.generation, &plan.value, not_before)))
 }
 
-/// The renditions of the plan with all segments that the jobs have made.
-fn renditions(plan: &Plan, jobs: &[JobRecord]) -> (Vec<VideoRendition>, Vec<AudioRendition>) {
-    let mut tracks: BTreeMap<RenditionName, Track> = BTreeMap::new();
-    let made = jobs.iter().filter_map(result::<Encoding>).flat_map(|encoding| encoding.tracks);
-    for part in made {
-        match tracks.get_mut(&part.name) {
-            Some(track) => track.segments.extend(part.segments),
-            None => {
-                tracks.insert(part.name.clone(), part);
-            }
-        }
-    }
-    let pictures = plan.rungs.iter().filter_map(|rung| {
-        let track = tracks.get(&rung.name)?.clone();
-        Some(VideoRendition { track, width: rung.width, height: rung.height, frame_rate: plan.info.video.frame_rate })
-    });
-    let pictures = pictures.collect();
-    let sound = plan.audio.iter().filter_map(|audio| {
-        let track = tracks.get(&audio.name)?.clone();
-        Some(AudioRendition { track, language: audio.track.language.clone(), title: audio.track.title.clone() })
-    });
-    (pictures, sound.collect())
-}
-
-fn result<T: serde::de::DeserializeOwned>(job: &JobRecord) -> Option<T> {
-    job.result.as_ref().and_then(|result: &Value| serde_json::from_value(result.clone()).ok())
-}
-
 fn tracks(presentation: &Presentation) -> Vec<TrackRecord> {
     let pictures = (0..).zip(presentation.video()).map(|(position, rendition)| TrackRecord::video(position, rendition));
     let sound = (100..).zip(presentation.audio()).map(|(position, rendition)| TrackRecord::audio(position, rendition));
     pictures.chain(sound).collect()
-}
-
-impl Presentation {
-    /// What the API shows of the renditions, best first, sound last.
-    fn renditions(&self) -> Vec<Rendition> {
-        let rendition = |track: &Track, width, height| Rendition {
-            name: track.name.as_str().to_owned(),
-            width,
-            height,
-            bitrate_bps: track.average_bandwidth_bps(),
-            codecs: track.codecs.clone(),
-        };
-        let pictures = self.video().iter().map(|r| rendition(&r.track, r.width, r.height));
-        pictures.chain(self.audio().iter().map(|r| rendition(&r.track, 0, 0))).collect()
-    }
 }

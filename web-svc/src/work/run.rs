@@ -5,7 +5,13 @@ use std::sync::Arc;
 use tracing::Instrument as _;
 use triton_api::job::JobState;
 
-use super::{WorkError, chunk, fail::failed, lease::Leased, publish::publish, stills};
+use super::{
+    WorkError, chunk,
+    fail::failed,
+    lease::Leased,
+    publish::{self, publish},
+    stills,
+};
 use crate::{
     app::App,
     catalog::{JobKind, JobRecord},
@@ -34,12 +40,20 @@ pub(super) async fn run(app: App, leased: Arc<Leased>) {
         metrics::counter!("triton_jobs_total", "kind" => kind, "outcome" => word).increment(1);
         metrics::histogram!("triton_job_duration_seconds", "kind" => kind).record(seconds);
         tracing::info!(kind, seconds, outcome = word, "job ended");
-        if let Err(error) = outcome {
-            end_badly(&app, &leased, &error).await;
+        match outcome {
+            Ok(()) => let_viewers_begin(&app, &leased).await,
+            Err(error) => end_badly(&app, &leased, &error).await,
         }
     }
     .instrument(span)
     .await;
+}
+
+async fn let_viewers_begin(app: &App, leased: &Leased) {
+    // The job is done, whatever comes of this.
+    if let Err(error) = publish::begin(app, leased).await {
+        tracing::warn!(%error, "viewers cannot begin yet; the end of the next job tries again");
+    }
 }
 
 async fn end_badly(app: &App, leased: &Leased, error: &WorkError) {

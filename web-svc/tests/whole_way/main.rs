@@ -5,6 +5,7 @@ mod bad_input;
 mod cluster;
 mod crash;
 mod edits;
+mod growing;
 mod hot;
 mod playback;
 mod replacement;

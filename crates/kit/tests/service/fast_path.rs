@@ -10,6 +10,7 @@ fn service() -> triton_kit::Service {
     let router = Router::new().route("/kept/{name}", get(async || "routed").post(async || "posted"));
     let router = triton_kit::layers::layers(router, "fast");
     triton_kit::Service::from(router).with_fast_path("fast", "/kept/{name}", |uri, headers| {
+        assert!(uri.path() != "/kept/broken", "a bug");
         let is_kept = uri.path().starts_with("/kept/") && !headers.contains_key("x-fresh");
         is_kept.then(|| axum::response::Response::new(Body::from("kept")))
     })
@@ -49,4 +50,10 @@ async fn only_a_plain_get_is_answered_from_memory() {
     for (method, body) in [("GET", "body"), ("HEAD", ""), ("POST", ""), ("DELETE", "")] {
         assert!(service.at_once(&request(method, body)).is_none(), "{method} {body}");
     }
+}
+
+#[tokio::test]
+async fn router_answers_where_the_fast_path_panics() {
+    let service = Service::start_whole(service(), Duration::from_secs(5)).await;
+    assert_eq!(service.get("/kept/broken").await.text().await.unwrap(), "routed");
 }

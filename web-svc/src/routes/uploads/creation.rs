@@ -66,7 +66,8 @@ pub(super) async fn create_upload(State(app): State<App>, request: Request) -> R
     };
     let id = record.id;
     let address = HeaderValue::from_str(&location(id)).map_err(ApiError::internal)?;
-    let record = match begin(&app, record, chunk).await {
+    // On the heap: it holds several records.
+    let record = match Box::pin(begin(&app, record, chunk)).await {
         Ok(record) => record,
         Err(error) if error.is_final() => {
             // Without an answer of 201 nobody knows the upload's address.

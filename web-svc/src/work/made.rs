@@ -1,0 +1,124 @@
+//! What the jobs of one generation have made so far.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde_json::Value;
+use triton_api::{Generation, VideoId, job::JobState, video::Rendition};
+
+use super::{chunk::Encoding, stills::Stills};
+use crate::{
+    app::App,
+    catalog::{JobKind, JobRecord, Published, Rest},
+    journal::RecordKey,
+    pipeline::{AudioRendition, Growth, Plan, Presentation, RenditionName, Track, VideoRendition},
+    store::StoreError,
+};
+
+/// The plan of a generation, and how far its jobs are.
+#[derive(Debug)]
+pub(crate) struct Made {
+    generation: Generation,
+    plan: Plan,
+    jobs: Vec<JobRecord>,
+}
+
+impl Made {
+    /// As the journal has it; `None` where there is no such generation (any more).
+    pub(crate) async fn of(app: &App, id: VideoId, generation: Generation) -> Result<Option<Self>, StoreError> {
+        let Some(plan) = app.store.get::<Plan>(&RecordKey::plan(id, generation)).await? else { return Ok(None) };
+        let jobs = app.store.jobs_of(id, generation).await?;
+        let jobs = jobs.into_iter().map(|(_, job)| job.value).collect();
+        Ok(Some(Self { generation, plan: plan.value, jobs }))
+    }
+
+    /// Whether playing can begin: the first pictures are there, and the sound that goes with them.
+    pub(crate) fn can_begin(&self) -> bool {
+        let is_needed = |job: &&JobRecord| match job.kind {
+            JobKind::Chunk { index } => index == 0,
+            JobKind::Audio { .. } => true,
+            JobKind::Poster | JobKind::Finalize => false,
+        };
+        let mut needed = self.jobs.iter().filter(is_needed).peekable();
+        needed.peek().is_some() && needed.all(|job| job.state == JobState::Done)
+    }
+
+    /// What can be played of it.
+    pub(crate) fn presentation(&self, growth: Growth) -> Presentation {
+        let (pictures, sound) = self.renditions();
+        Presentation::new(self.generation, growth, pictures, sound)
+    }
+
+    /// What the catalog says of it while it grows, `since` then; the length is that which it will have.
+    pub(crate) fn growing(&self, since: Timestamp) -> Published {
+        let presentation = self.presentation(Growth::Growing { since, now: since });
+        let seconds = self.plan.info.video.frame_rate.seconds(self.plan.grid.frames());
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "hours in milliseconds")]
+        let duration_ms = (seconds * 1000.0).round() as u64;
+        Published { duration_ms, growing_since: Some(since), ..self.published(&presentation) }
+    }
+
+    /// What the catalog says of it when all is made.
+    pub(crate) fn published(&self, presentation: &Presentation) -> Published {
+        let stills = self.jobs.iter().find(|job| job.kind == JobKind::Poster).and_then(result::<Stills>);
+        Published {
+            generation: self.generation,
+            duration_ms: presentation.duration_ms(),
+            width: self.plan.info.video.width,
+            height: self.plan.info.video.height,
+            renditions: presentation.renditions(),
+            poster: stills.is_some_and(|stills| stills.poster),
+            storyboard: stills.is_some_and(|stills| stills.storyboard),
+            growing_since: None,
+            rest: Rest::new(),
+        }
+    }
+
+    /// The renditions of the plan with all segments that the jobs have made.
+    fn renditions(&self) -> (Vec<VideoRendition>, Vec<AudioRendition>) {
+        let mut tracks: BTreeMap<RenditionName, Track> = BTreeMap::new();
+        let made = self.jobs.iter().filter_map(result::<Encoding>).flat_map(|encoding| encoding.tracks);
+        for part in made {
+            match tracks.get_mut(&part.name) {
+                Some(track) => track.segments.extend(part.segments),
+                None => {
+                    tracks.insert(part.name.clone(), part);
+                }
+            }
+        }
+        let pictures = self.plan.rungs.iter().filter_map(|rung| {
+            let track = tracks.get(&rung.name)?.clone();
+            Some(VideoRendition {
+                track,
+                width: rung.width,
+                height: rung.height,
+                frame_rate: self.plan.info.video.frame_rate,
+            })
+        });
+        let pictures = pictures.collect();
+        let sound = self.plan.audio.iter().filter_map(|audio| {
+            let track = tracks.get(&audio.name)?.clone();
+            Some(AudioRendition { track, language: audio.track.language.clone(), title: audio.track.title.clone() })
+        });
+        (pictures, sound.collect())
+    }
+}
+
+fn result<T: serde::de::DeserializeOwned>(job: &JobRecord) -> Option<T> {
+    job.result.as_ref().and_then(|result: &Value| serde_json::from_value(result.clone()).ok())
+}
+
+impl Presentation {
+    /// What the API shows of the renditions, best first, sound last.
+    fn renditions(&self) -> Vec<Rendition> {
+        let rendition = |track: &Track, width, height| Rendition {
+            name: track.name.as_str().to_owned(),
+            width,
+            height,
+            bitrate_bps: track.average_bandwidth_bps(),
+            codecs: track.codecs.clone(),
+        };
+        let pictures = self.video().iter().map(|r| rendition(&r.track, r.width, r.height));
+        pictures.chain(self.audio().iter().map(|r| rendition(&r.track, 0, 0))).collect()
+    }
+}
