@@ -32,15 +32,9 @@ impl Made {
         Ok(Some(Self { generation, plan: plan.value, jobs }))
     }
 
-    /// Whether playing can begin: the first pictures are there, and the sound that goes with them.
+    /// Whether playing can begin.
     pub(crate) fn can_begin(&self) -> bool {
-        let is_needed = |job: &&JobRecord| match job.kind {
-            JobKind::Chunk { index } => index == 0,
-            JobKind::Audio { .. } => true,
-            JobKind::Poster | JobKind::Finalize => false,
-        };
-        let mut needed = self.jobs.iter().filter(is_needed).peekable();
-        needed.peek().is_some() && needed.all(|job| job.state == JobState::Done)
+        has_beginning(self.jobs.iter().map(|job| (job.kind, job.state)))
     }
 
     /// What can be played of it.
@@ -104,6 +98,17 @@ impl Made {
     }
 }
 
+/// Whether the first pictures are there, and the sound that goes with them.
+fn has_beginning(jobs: impl Iterator<Item = (JobKind, JobState)>) -> bool {
+    let is_needed = |kind: JobKind| match kind {
+        JobKind::Chunk { index } => index == 0,
+        JobKind::Audio { .. } => true,
+        JobKind::Poster | JobKind::Finalize => false,
+    };
+    let mut needed = jobs.filter(|(kind, _)| is_needed(*kind)).peekable();
+    needed.peek().is_some() && needed.all(|(_, state)| state == JobState::Done)
+}
+
 fn result<T: serde::de::DeserializeOwned>(job: &JobRecord) -> Option<T> {
     job.result.as_ref().and_then(|result: &Value| serde_json::from_value(result.clone()).ok())
 }
@@ -120,5 +125,25 @@ impl Presentation {
         };
         let pictures = self.video().iter().map(|r| rendition(&r.track, r.width, r.height));
         pictures.chain(self.audio().iter().map(|r| rendition(&r.track, 0, 0))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn playing_begins_with_the_first_pictures_and_all_sound() {
+        use JobState::{Done, Running, Waiting};
+        let begins = |first, later, sound: &[JobState], poster| {
+            let chunks = [first, later].into_iter().zip(0..).map(|(state, index)| (JobKind::Chunk { index }, state));
+            let sound = sound.iter().zip(0..).map(|(state, index)| (JobKind::Audio { index }, *state));
+            has_beginning(chunks.chain(sound).chain([(JobKind::Poster, poster), (JobKind::Finalize, Waiting)]))
+        };
+        assert!(begins(Done, Waiting, &[Done, Done], Waiting));
+        assert!(begins(Done, Running, &[], Waiting), "a silent film");
+        assert!(!begins(Running, Done, &[Done], Done));
+        assert!(!begins(Done, Done, &[Done, Running], Done));
+        assert!(!has_beginning(std::iter::empty()), "the jobs are gone");
     }
 }
