@@ -72,6 +72,12 @@ pub(crate) const GOALS: &[Goal] = &[
         unit: "MB/s",
     },
     ratio("rebalance-p99", "p99 of 8 viewers' reads in that rebalance / before it", AtMost(2.0)),
+    ratio(
+        "first-play",
+        "a minute of 1080p: upload to the first segment / one plain ffmpeg run of the ladder",
+        AtMost(0.15),
+    ),
+    ratio("ready", "a minute of 1080p: upload to ready / one plain ffmpeg run of the ladder", AtMost(1.1)),
     Goal {
         id: "put-memory",
         what: "resident memory of a node under 16 PUTs of 64 MiB",

@@ -6,6 +6,7 @@ mod population;
 mod put;
 mod range;
 mod rebalance;
+mod transcode;
 mod web;
 
 use crate::{harness::Bench, report::Outcome};
@@ -32,5 +33,10 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "put-1m", what: "durable PUT of 1 MiB to a node", run: put::one_mib },
     Case { name: "put-200k", what: "durable PUT of 200 KiB to a node, 16 writers", run: put::two_hundred_kib },
     Case { name: "put-r3", what: "durable PUT of 1 MiB through the ring to three nodes", run: put::three_replicas },
+    Case {
+        name: "first-play",
+        what: "a minute of 1080p until it plays and until it is ready",
+        run: transcode::one_minute,
+    },
     Case { name: "put-memory", what: "memory of a node under 16 PUTs of 64 MiB", run: put::memory },
 ];
