@@ -68,8 +68,8 @@ impl fmt::Display for Drained {
 
 /// Serves until `stop`, then lets the requests that run finish for at most `drain_timeout`.
 ///
-/// Requests that are routed find the caller's address as `ConnectInfo<SocketAddr>`. Answers without an end (server-sent events) should end
-/// themselves on `stop`; those that do not are cut at the deadline.
+/// Requests that are routed find the caller's address as `ConnectInfo<SocketAddr>`. Answers without an end (server-sent
+/// events) should end themselves on `stop`; those that do not are cut at the deadline.
 pub async fn serve(
     listener: TcpListener,
     service: impl Into<Service>,

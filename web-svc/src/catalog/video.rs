@@ -93,6 +93,11 @@ pub struct Published {
 }
 
 impl VideoRecord {
+    /// What plays of another generation than this one: replaced when this one is complete, and left when it fails.
+    pub fn published_of_another(&self, generation: Generation) -> Option<&Published> {
+        self.published.as_ref().filter(|published| published.generation != generation)
+    }
+
     /// The key of the part of the original that begins at `part * PART_BYTES`.
     pub fn original_part(id: VideoId, part: u64) -> BlobKey {
         key(&format!("v/{id}/0/original-{part:06}"))
@@ -118,4 +123,23 @@ impl VideoRecord {
 
 fn key(text: &str) -> BlobKey {
     text.parse().expect("made of an id, numbers and plain names, which fit the grammar of keys")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_grows_is_not_what_it_replaces() {
+        let published = json!({"generation": 2, "duration_ms": 1, "width": 640, "height": 360, "renditions": [],
+            "poster": true, "storyboard": true, "growing_since": "2026-01-02T03:04:05Z"});
+        let video: VideoRecord = serde_json::from_value(json!({"v": 1, "id": "AZkAAAAAcACAAAAAAAAAAQ", "title": "t",
+            "description": "", "visibility": "public", "state": "processing", "created_at": "2026-01-02T03:04:05Z",
+            "original": {"len_bytes": 1, "file_name": "a.mp4"}, "generation": 2, "published": published}))
+        .unwrap();
+        assert_eq!(video.published_of_another(Generation::new(2)), None);
+        assert!(video.published_of_another(Generation::new(3)).is_some());
+    }
 }

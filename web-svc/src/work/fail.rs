@@ -80,7 +80,7 @@ async fn give_up(app: &App, leased: &Leased, reason: &str) -> Result<(), WorkErr
     let mut change = Change::new();
     if video.value.generation == generation {
         // What had begun to play goes with the rest of it.
-        let published = video.value.published.clone().filter(|published| published.generation != generation);
+        let published = video.value.published_of_another(generation).cloned();
         let record =
             VideoRecord { state: VideoState::Failed, reason: Some(reason.to_owned()), published, ..video.value };
         change = change.put(RecordKey::video(id), Expect::At(video.revision), &record)?;

@@ -67,7 +67,7 @@ pub(super) async fn publish(app: &App, leased: &Leased, video: Stored<VideoRecor
         app.journal.commit(Change::new().put(key, Expect::Anything, track)?).await?;
     }
     let mut change = Change::new();
-    if let Some(former) = video.value.published.as_ref().filter(|former| former.generation != generation)
+    if let Some(former) = video.value.published_of_another(generation)
         && let Some(trash) = trash_of_former(app, &video.value, former).await?
     {
         change = change.put(RecordKey::trash(id, former.generation), Expect::Anything, &trash)?;
