@@ -22,9 +22,9 @@ pub enum JobKind {
         /// The position in the plan.
         index: u32,
     },
-    /// Makes the still picture and the storyboard.
+    /// Makes the still picture.
     Poster,
-    /// Publishes, when all others are done.
+    /// Makes the storyboard and publishes, when all others are done.
     Finalize,
 }
 

@@ -90,8 +90,8 @@ fn subject(record: &JobRecord, siblings: &[JobRecord]) -> String {
     match record.kind {
         JobKind::Chunk { index } => format!("picture, chunk {} of {chunks}", index + 1),
         JobKind::Audio { index } => format!("sound, track {}", index + 1),
-        JobKind::Poster => "poster and storyboard".to_owned(),
-        JobKind::Finalize => "publication".to_owned(),
+        JobKind::Poster => "poster".to_owned(),
+        JobKind::Finalize => "storyboard and publication".to_owned(),
     }
 }
 

@@ -151,30 +151,29 @@ impl Pipeline {
     /// `seek_seconds` is on the container's own clock. Time stamps are those of the container, and no frame is left out to
     /// make the first one match the seek: that is the filters' work.
     pub(super) fn ffmpeg_input(&self, source: &Source, demuxer: Demuxer, seek_seconds: Option<f64>) -> Arguments {
-        self.ffmpeg_input_decoding(source, demuxer, seek_seconds, false)
-    }
-
-    /// The same, decoding keyframes only if so wished.
-    pub(super) fn ffmpeg_input_decoding(
-        &self,
-        source: &Source,
-        demuxer: Demuxer,
-        seek_seconds: Option<f64>,
-        keyframes_only: bool,
-    ) -> Arguments {
-        let mut arguments = Arguments::default();
-        arguments
-            .words("-hide_banner -nostdin -nostats -loglevel warning -progress pipe:1 -stats_period 0.5 -y -copyts");
-        arguments.option("-filter_complex_threads", self.settings.threads.max(1));
+        let mut arguments = self.ffmpeg_alone();
+        arguments.words("-copyts");
         fenced_input(&mut arguments, demuxer, &self.settings.limits);
         arguments.option("-threads", self.settings.threads).words("-noaccurate_seek -seek_timestamp 1");
-        if keyframes_only {
-            arguments.words("-skip_frame nokey");
-        }
         if let Some(seconds) = seek_seconds {
             arguments.option("-ss", format!("{seconds:.6}"));
         }
         arguments.option("-i", source.url());
+        arguments
+    }
+
+    /// An ffmpeg run that reads an MP4 of our own making, in its working directory.
+    pub(super) fn ffmpeg_input_of_ours(&self, file: &str) -> Arguments {
+        let mut arguments = self.ffmpeg_alone();
+        arguments.words("-protocol_whitelist file -threads").word(self.settings.threads.to_string());
+        arguments.words("-f mov -i").word(file);
+        arguments
+    }
+
+    fn ffmpeg_alone(&self) -> Arguments {
+        let mut arguments = Arguments::default();
+        arguments.words("-hide_banner -nostdin -nostats -loglevel warning -progress pipe:1 -stats_period 0.5 -y");
+        arguments.option("-filter_complex_threads", self.settings.threads.max(1));
         arguments
     }
 

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::ladder::Rung;
 use super::source::{AudioTrack, Colour, SourceInfo, Timestamp, VideoStream};
+use super::storyboard::Storyboard;
 
 /// The file, in ffmpeg's working directory, that lists every frame on the output's clock before the window is cut out.
 pub(super) const FRAME_LIST: &str = "frames.txt";
@@ -53,7 +54,7 @@ pub(super) fn video_graph(
     graph
 }
 
-/// The graph of a single picture of `width` x `height` from wherever reading starts, labelled `v0`: `choose` picks or arranges.
+/// The graph of a single picture of `width` x `height` from wherever reading starts, labelled `v0`: `choose` picks it.
 ///
 /// JPEG wants full range and the matrix of BT.601.
 pub(super) fn still_graph(
@@ -61,7 +62,7 @@ pub(super) fn still_graph(
     width: u32,
     height: u32,
     choose: &str,
-    arrange: &str,
+    measure: &str,
     tone_mapping: bool,
 ) -> String {
     let mut graph = format!("[0:{}]setpts=PTS-({})", video.index, video.start.ticks);
@@ -73,10 +74,22 @@ pub(super) fn still_graph(
     push(
         &mut graph,
         format_args!(
-            ",scale={width}:{height}:in_color_matrix={matrix}:out_color_matrix=bt601:out_range=pc,format=yuvj420p,setsar=1{arrange}[v0]"
+            ",scale={width}:{height}:in_color_matrix={matrix}:out_color_matrix=bt601:out_range=pc,format=yuvj420p,setsar=1{measure}[v0]"
         ),
     );
     graph
+}
+
+/// The graph of a storyboard's sprite, labelled `v0`, out of a rendition of ours. Of each interval the picture at its beginning is
+/// taken, so the segments between may be missing.
+pub(super) fn tiles_graph(board: &Storyboard) -> String {
+    let Storyboard { tiles, columns, width, height, interval_ms, .. } = *board;
+    format!(
+        "[0:v]fps=1000/{interval_ms}:round=up:start_time=0,\
+         scale={width}:{height}:in_color_matrix=bt709:out_color_matrix=bt601:out_range=pc,format=yuvj420p,setsar=1,\
+         tile={columns}x{}[v0]",
+        tiles.div_ceil(columns)
+    )
 }
 
 /// Brings high dynamic range down to the standard one where the filters are there; answers the matrix of what comes out.

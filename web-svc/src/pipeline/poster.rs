@@ -7,22 +7,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::Pipeline;
 use super::chunk::private_directory;
+use super::command::Arguments;
 use super::error::PipelineError;
 use super::filters::still_graph;
 use super::run::run;
 use super::source::{Source, SourceInfo};
-
-/// One picture to make.
-pub(super) struct Still<'a> {
-    /// For errors.
-    pub(super) operation: &'static str,
-    /// From [`still_graph`].
-    pub(super) graph: &'a str,
-    /// Where to start reading, counted from the first picture.
-    pub(super) from_seconds: Option<f64>,
-    /// Whether to decode keyframes only.
-    pub(super) keyframes_only: bool,
-}
 
 const OPERATION: &str = "make the poster";
 const WIDTH_MAX: u32 = 1280;
@@ -55,9 +44,12 @@ impl Pipeline {
         let mut best: Option<(f64, Bytes)> = None;
         for place in PLACES {
             let directory = private_directory(OPERATION, work_dir)?;
-            let from_seconds = Some(info.duration().as_secs_f64() * place);
-            let still = Still { operation: OPERATION, graph: &graph, from_seconds, keyframes_only: false };
-            let picture = self.still(&still, directory.path(), info, source, cancel).await;
+            let from_seconds = info.duration().as_secs_f64() * place;
+            let seek = (from_seconds > 0.5).then(|| info.video.start.seconds() + from_seconds);
+            let mut arguments = self.ffmpeg_input(source, info.demuxer, seek);
+            arguments.option("-filter_complex", &graph);
+            let media = info.duration().as_secs_f64() / 10.0;
+            let picture = self.picture(arguments, OPERATION, directory.path(), media, cancel).await;
             let Ok(picture) = picture.inspect_err(|error| tracing::debug!(%error, place, "no picture here")) else {
                 continue;
             };
@@ -75,30 +67,26 @@ impl Pipeline {
         best.map(|(_, picture)| picture).ok_or_else(|| PipelineError::transient(OPERATION, "no picture could be read"))
     }
 
-    /// Makes one JPEG as described, in `directory`.
-    pub(super) async fn still(
+    /// Runs ffmpeg with inputs and a filter graph whose one picture is labelled `v0`, and answers that as a JPEG.
+    pub(super) async fn picture(
         &self,
-        still: &Still<'_>,
+        mut arguments: Arguments,
+        operation: &'static str,
         directory: &Path,
-        info: &SourceInfo,
-        source: &Source,
+        media_seconds: f64,
         cancel: &CancellationToken,
     ) -> Result<Bytes, PipelineError> {
-        let seek =
-            still.from_seconds.filter(|&seconds| seconds > 0.5).map(|seconds| info.video.start.seconds() + seconds);
-        let mut arguments = self.ffmpeg_input_decoding(source, info.demuxer, seek, still.keyframes_only);
-        arguments.option("-filter_complex", still.graph);
         arguments.words("-map [v0] -frames:v 1 -c:v mjpeg -q:v 4 -map_metadata -1 -fflags +bitexact");
         arguments.words("-f image2 -update 1").word(PICTURE_FILE);
-        let mut invocation = self.ffmpeg_run(arguments, directory, info.duration().as_secs_f64() / 10.0);
+        let mut invocation = self.ffmpeg_run(arguments, directory, media_seconds);
         // Nothing can be seen of its progress: the picture comes at the end.
         invocation.stall_time_max = invocation.wall_time_max;
-        run(&invocation, cancel, &mut |_: &[u8]| Ok(true)).await.map_err(|error| error.during(still.operation))?;
+        run(&invocation, cancel, &mut |_: &[u8]| Ok(true)).await.map_err(|error| error.during(operation))?;
         let path = directory.join(PICTURE_FILE);
         let failed =
-            |error: std::io::Error| PipelineError::transient(still.operation, format!("no picture was made: {error}"));
+            |error: std::io::Error| PipelineError::transient(operation, format!("no picture was made: {error}"));
         if tokio::fs::metadata(&path).await.map_err(failed)?.len() > PICTURE_BYTES_MAX {
-            return Err(PipelineError::transient(still.operation, "the picture is too large"));
+            return Err(PipelineError::transient(operation, "the picture is too large"));
         }
         tokio::fs::read(&path).await.map(Bytes::from).map_err(failed)
     }

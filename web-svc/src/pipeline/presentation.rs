@@ -231,7 +231,7 @@ impl Track {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(in crate::pipeline) mod tests {
     use proptest::prelude::*;
 
     use super::*;

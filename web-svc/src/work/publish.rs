@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use triton_api::{job::JobState, video::VideoState};
 
-use super::{WorkError, lease::Leased, made::Made};
+use super::{WorkError, lease::Leased, made::Made, stills};
 use crate::{
     app::App,
     catalog::{Published, TrackRecord, TrashRecord, VideoRecord},
@@ -61,6 +61,8 @@ pub(super) async fn publish(app: &App, leased: &Leased, video: Stored<VideoRecor
     if !presentation.is_playable() {
         return Err(WorkError::Empty);
     }
+    let mut published = made.published(&presentation);
+    published.storyboard = published.storyboard || stills::storyboard(app, leased, presentation.video().last()).await?;
     let tracks = tracks(&presentation);
     for track in &tracks {
         let key = RecordKey::track(id, generation, track.position);
@@ -72,12 +74,7 @@ pub(super) async fn publish(app: &App, leased: &Leased, video: Stored<VideoRecor
     {
         change = change.put(RecordKey::trash(id, former.generation), Expect::Anything, &trash)?;
     }
-    let record = VideoRecord {
-        state: VideoState::Ready,
-        reason: None,
-        published: Some(made.published(&presentation)),
-        ..video.value
-    };
+    let record = VideoRecord { state: VideoState::Ready, reason: None, published: Some(published), ..video.value };
     let change = change.put(RecordKey::video(id), Expect::At(video.revision), &record)?;
     leased
         .write(app, change, |job| {

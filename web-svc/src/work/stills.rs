@@ -8,7 +8,7 @@ use super::{WorkError, lease::Leased};
 use crate::{
     app::App,
     catalog::VideoRecord,
-    pipeline::{PipelineError, Plan, Source},
+    pipeline::{INIT_FILE, PipelineError, Plan, Source, Storyboard, VideoRendition, segment_file},
 };
 
 /// The still picture.
@@ -18,29 +18,51 @@ pub(crate) const SPRITE: &str = "storyboard.jpg";
 /// The storyboard's cues.
 pub(crate) const CUES: &str = "storyboard.vtt";
 
+/// The longest segment of a smallest rendition; they have some 100 KB.
+const SEGMENT_BYTES_MAX: u64 = 16 << 20;
+
 /// What the job leaves in its record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Stills {
     pub(super) poster: bool,
+    /// An older version made the storyboard in the same job.
     pub(super) storyboard: bool,
 }
 
+/// Makes the still picture.
 pub(super) async fn make(app: &App, leased: &Leased, plan: &Plan, source: &Source) -> Result<Value, WorkError> {
     let poster = match unless_impossible(app.pipeline.poster(&plan.info, source, &app.work_dir, &leased.cancel).await)?
     {
         Some(picture) => put(app, leased, POSTER, picture).await.map(|()| true)?,
         None => false,
     };
-    leased.progress.send_replace(0.5);
-    let storyboard =
-        match unless_impossible(app.pipeline.storyboard(&plan.info, source, &app.work_dir, &leased.cancel).await)? {
-            Some(board) => {
-                put(app, leased, SPRITE, board.sprite.clone()).await?;
-                put(app, leased, CUES, board.vtt(SPRITE).into()).await.map(|()| true)?
-            }
-            None => false,
-        };
-    serde_json::to_value(Stills { poster, storyboard }).map_err(|error| std::io::Error::other(error).into())
+    serde_json::to_value(Stills { poster, storyboard: false }).map_err(|error| std::io::Error::other(error).into())
+}
+
+/// Makes the storyboard of a rendition that is stored; answers whether there is one.
+pub(super) async fn storyboard(
+    app: &App,
+    leased: &Leased,
+    rendition: Option<&VideoRendition>,
+) -> Result<bool, WorkError> {
+    let Some(rendition) = rendition else { return Ok(false) };
+    let board = Storyboard::of(rendition);
+    let files = board.segments(&rendition.track).into_iter().map(segment_file);
+    let mut film = Vec::new();
+    for file in std::iter::once(INIT_FILE.to_owned()).chain(files) {
+        let (id, generation) = (leased.job.video_id, leased.job.generation);
+        let key = VideoRecord::media_file(id, generation, rendition.track.name.as_str(), &file);
+        film.push(app.ring.read_all(&key.ok_or(WorkError::Gone)?, SEGMENT_BYTES_MAX).await?);
+    }
+    match app.pipeline.sprite(&board, &film, &app.work_dir, &leased.cancel).await {
+        Ok(sprite) => put(app, leased, SPRITE, sprite).await?,
+        Err(PipelineError::Cancelled) => return Err(PipelineError::Cancelled.into()),
+        Err(error) => {
+            tracing::warn!(%error, "the storyboard cannot be made");
+            return Ok(false);
+        }
+    }
+    put(app, leased, CUES, board.vtt(SPRITE).into()).await.map(|()| true)
 }
 
 async fn put(app: &App, leased: &Leased, file: &'static str, content: Bytes) -> Result<(), WorkError> {

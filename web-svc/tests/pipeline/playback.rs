@@ -1,7 +1,7 @@
 //! What is published plays: manifests are read and decoded by ffmpeg without a word.
 
 use tokio_util::sync::CancellationToken;
-use web_svc::pipeline::Growth;
+use web_svc::pipeline::{Growth, INIT_FILE, Storyboard, segment_file};
 
 use crate::encoding::Bench;
 use crate::fixture::{clicks, frame_numbers, make, numbered, run};
@@ -55,11 +55,41 @@ async fn poster_and_storyboard_are_pictures_of_the_right_size() {
     let poster = bench.pipeline.poster(&info, &source, bench.directory.path(), &cancel).await.unwrap();
     assert_eq!(jpeg_size(&bench, &poster), "640,360");
     assert!(mean_luma(&bench, &poster) > 40, "the poster is black");
-    let storyboard = bench.pipeline.storyboard(&info, &source, bench.directory.path(), &cancel).await.unwrap();
-    assert_eq!(jpeg_size(&bench, &storyboard.sprite), "960,90");
-    let vtt = storyboard.vtt("1/storyboard.jpg");
-    assert_eq!(vtt.matches("-->").count(), 6);
-    assert!(vtt.contains("00:00:05.000 --> 00:00:06.000\n1/storyboard.jpg#xywh=800,0,160,90\n"), "{vtt}");
+}
+
+#[tokio::test]
+async fn a_storyboard_shows_the_first_picture_of_each_interval_though_segments_between_are_missing() {
+    let bench = Bench::start().await;
+    // 600 s, whose light changes every 6 s, which is what a tile stands for; segments last 4 s.
+    let graph = "color=s=64x36:r=5:d=600,format=yuv420p,geq=lum='20+20*mod(floor(N/30)*7,11)':cb=128:cr=128";
+    make(&bench.path("a.mp4"), &["-f", "lavfi", "-i", graph].map(str::to_owned), H264);
+    let published = bench.publish("a.mp4").await;
+    let presentation = published.presentation(Growth::Complete);
+    let rendition = presentation.video().last().unwrap();
+    let board = Storyboard::of(rendition);
+    let numbers = board.segments(&rendition.track);
+    assert_eq!((rendition.track.segments.len(), numbers.len()), (150, 100));
+    let folder = published.root.join("1").join(rendition.track.name.as_str());
+    let mut film = vec![INIT_FILE.to_owned()];
+    film.extend(numbers.into_iter().map(segment_file));
+    let film: Vec<_> = film.iter().map(|file| std::fs::read(folder.join(file)).unwrap().into()).collect();
+    let work = bench.directory.path();
+    let sprite = bench.pipeline.sprite(&board, &film, work, &CancellationToken::new()).await.unwrap();
+    assert_eq!(jpeg_size(&bench, &sprite), "1600,900");
+    assert!(board.vtt("s.jpg").contains("00:01:06.000 --> 00:01:12.000\ns.jpg#xywh=160,90,160,90\n"));
+    for (tile, luma) in tiles_luma(&bench, &sprite, 10, 10).into_iter().enumerate() {
+        // Studio range, as drawn, on its way to the full range.
+        let drawn = (20.0 + 20.0 * (tile * 7 % 11) as f64 - 16.0) * 255.0 / 219.0;
+        assert!((f64::from(luma) - drawn).abs() < 10.0, "tile {tile}: {luma}, not {drawn}");
+    }
+}
+
+/// The mean luma of each tile of a sprite.
+fn tiles_luma(bench: &Bench, sprite: &[u8], columns: u32, rows: u32) -> Vec<u8> {
+    let path = bench.path("sprite.jpg");
+    std::fs::write(&path, sprite).unwrap();
+    let graph = format!("scale={columns}:{rows}:flags=area,format=gray");
+    run("ffmpeg", &["-v", "error", "-i", path.to_str().unwrap(), "-vf", &graph, "-f", "rawvideo", "-"]).0
 }
 
 fn jpeg_size(bench: &Bench, picture: &[u8]) -> String {
