@@ -31,7 +31,7 @@ struct Attempt {
 }
 
 impl Pipeline {
-    /// Encodes all video renditions of one chunk into files below a new private directory in `work_dir`.
+    /// Makes all video renditions of one chunk, as files below a new private directory in `work_dir`.
     ///
     /// Every frame of the grid is in the result once and in order, whatever the source's container does when it is sought: the
     /// run lists the frames it saw, and one that began too late is repeated from further back. Where the source ends before the
@@ -57,8 +57,39 @@ impl Pipeline {
             .chunk(chunk_index)
             .ok_or_else(|| PipelineError::transient(&*operation, "the plan has no such chunk"))?;
         let directory = private_directory(&operation, work_dir)?;
+        let copied = if plan.copies_top {
+            let copying = self.copy_top(plan, chunk, source, directory.path());
+            // Cancel safe: what was written goes with its directory.
+            tokio::select! {
+                copied = copying => Some(copied?),
+                () = cancel.cancelled() => return Err(PipelineError::Cancelled),
+            }
+        } else {
+            None
+        };
+        let mut encoded = if plan.encoded_rungs().is_empty() {
+            Encoded { renditions: Vec::new(), source_ended: false, directory }
+        } else {
+            self.encode_pictures(plan, chunk, source, directory, &progress, cancel).await?
+        };
+        // The plan's order: the top rung comes first.
+        encoded.renditions.splice(..0, copied);
+        Ok(encoded)
+    }
+
+    /// Encodes the rungs that are no copy, in one run or, where a seek came in late, a few.
+    async fn encode_pictures(
+        &self,
+        plan: &Plan,
+        chunk: &Chunk,
+        source: &Source,
+        directory: TempDir,
+        progress: &(impl Fn(f32) + Send + Sync),
+        cancel: &CancellationToken,
+    ) -> Result<Encoded, PipelineError> {
+        let operation = format!("encode chunk {}", chunk.index);
         for attempt in attempts(plan, chunk) {
-            let stderr = self.run_attempt(plan, &attempt, source, directory.path(), &progress, cancel).await;
+            let stderr = self.run_attempt(plan, &attempt, source, directory.path(), progress, cancel).await;
             let stderr = stderr.map_err(|error| verdict(error, &operation, chunk))?;
             match first_frame(directory.path()) {
                 Some(first) if first <= chunk.start_frame => {}
@@ -67,7 +98,7 @@ impl Pipeline {
                 }
                 _ if attempt.seek_seconds.is_none() => {}
                 found => {
-                    tracing::debug!(chunk_index, ?found, "the seek came in late; reading from further back");
+                    tracing::debug!(chunk.index, ?found, "the seek came in late; reading from further back");
                     continue;
                 }
             }
@@ -89,14 +120,14 @@ impl Pipeline {
         let rate = plan.info.video.frame_rate;
         let graph = video_graph(
             &plan.info.video,
-            &plan.rungs,
+            plan.encoded_rungs(),
             attempt.window,
             attempt.seek_seconds.is_none(),
             self.tools.tone_mapping,
         );
         let mut arguments = self.ffmpeg_input(source, plan.info.demuxer, attempt.seek_seconds);
         arguments.option("-filter_complex", graph);
-        for (index, rung) in plan.rungs.iter().enumerate() {
+        for (index, rung) in plan.encoded_rungs().iter().enumerate() {
             self.rung_output(&mut arguments, index, rung, plan, start);
         }
         // Without a seek everything before the chunk is decoded as well.
@@ -151,8 +182,11 @@ fn attempts(plan: &Plan, chunk: &Chunk) -> Vec<Attempt> {
     let grace = if plan.grid.is_last(chunk.index) { u64::from(video.frame_rate.gop_frames()) } else { 0 };
     let window = Window { start: chunk.start_frame, end: chunk.start_frame + chunk.frames() + grace };
     let start_seconds = video.frame_rate.seconds(chunk.start_frame);
-    let mut attempts: Vec<Attempt> = [plan.info.demuxer.preroll_seconds(), LONG_PREROLL_SECONDS]
+    // Where the grid is the source's own keyframes, a chunk begins with one; half a frame later, it is not missed.
+    let at_keyframe = plan.copies_top.then(|| -0.5 / video.frame_rate.fps());
+    let mut attempts: Vec<Attempt> = at_keyframe
         .into_iter()
+        .chain([plan.info.demuxer.preroll_seconds(), LONG_PREROLL_SECONDS])
         .filter(|preroll| *preroll < start_seconds)
         .map(|preroll| Attempt { seek_seconds: Some(video.start.seconds() + start_seconds - preroll), window })
         .collect();

@@ -16,7 +16,7 @@ use super::rate::FrameRate;
 
 /// Cuts the recordings of all rungs into segments.
 pub(super) async fn cut_all(plan: &Plan, chunk: &Chunk, directory: TempDir) -> Result<Encoded, PipelineError> {
-    let (rungs, chunk, rate) = (plan.rungs.clone(), chunk.clone(), plan.info.video.frame_rate);
+    let (rungs, chunk, rate) = (plan.encoded_rungs().to_vec(), chunk.clone(), plan.info.video.frame_rate);
     let operation = format!("cut chunk {} into segments", chunk.index);
     let task = move || {
         let mut renditions = Vec::with_capacity(rungs.len());

@@ -9,9 +9,13 @@ use std::path::Path;
 
 use bytes::Bytes;
 use mp4_atom::{
-    Codec, DecodeAtom, Encode, Header, Mfhd, Moof, Moov, ReadFrom, Styp, Tfdt, Tfhd, Traf, Trun, TrunEntry, TrunSamples,
+    Avc1, Avcc, Codec, DecodeAtom, Dinf, Dref, DrefEntry, Encode, Ftyp, Hdlr, Header, Mdhd, Mdia, Mfhd, Minf, Moof,
+    Moov, Mvex, Mvhd, ReadFrom, Stbl, Stco, Stsd, Styp, Tfdt, Tfhd, Tkhd, Traf, Trak, Trex, Trun, TrunEntry,
+    TrunSamples, Url, Vmhd,
 };
 
+/// The only track of a segment that is not the encoder's own.
+pub(super) const TRACK_ID: u32 = 1;
 /// `sample_depends_on` = 2: the flags of a picture that needs no other.
 const SYNC_FLAGS: u32 = 0x0200_0000;
 /// `sample_depends_on` = 1 and `sample_is_non_sync_sample`.
@@ -40,13 +44,14 @@ fn unexpected(text: impl Into<String>) -> FragmentError {
 /// One coded picture or one coded block of sound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Sample {
-    offset: u64,
-    size: u32,
-    /// Decode time in the encoder's file.
-    decode_ticks: u64,
+    /// Where it is in its file, in bytes.
+    pub(super) offset: u64,
+    pub(super) size: u32,
+    /// Decode time in its file.
+    pub(super) decode_ticks: u64,
     /// When it is shown, relative to `decode_ticks`.
-    composition_offset: i64,
-    is_sync: bool,
+    pub(super) composition_offset: i64,
+    pub(super) is_sync: bool,
 }
 
 impl Sample {
@@ -202,13 +207,7 @@ fn append_samples(samples: &mut Vec<Sample>, fragment: &Moof, movie: &Moov, star
 fn describe(movie: &Moov) -> Result<(u32, u32, String), FragmentError> {
     let [trak] = movie.trak.as_slice() else { return Err(unexpected("not exactly one track")) };
     let codecs = match trak.mdia.minf.stbl.stsd.codecs.as_slice() {
-        [Codec::Avc1(avc1)] => {
-            let config = &avc1.avcc;
-            format!(
-                "avc1.{:02x}{:02x}{:02x}",
-                config.avc_profile_indication, config.profile_compatibility, config.avc_level_indication
-            )
-        }
+        [Codec::Avc1(avc1)] => codec_string(&avc1.avcc),
         [Codec::Mp4a(mp4a)] => {
             let config = &mp4a.esds.es_desc.dec_config;
             match &config.dec_specific {
@@ -221,8 +220,55 @@ fn describe(movie: &Moov) -> Result<(u32, u32, String), FragmentError> {
     Ok((trak.tkhd.track_id, trak.mdia.mdhd.timescale, codecs))
 }
 
+/// RFC 6381 codec string of H.264.
+pub(super) fn codec_string(config: &Avcc) -> String {
+    let Avcc {
+        avc_profile_indication: profile, profile_compatibility: constraints, avc_level_indication: level, ..
+    } = config;
+    format!("avc1.{profile:02x}{constraints:02x}{level:02x}")
+}
+
+/// The init segment of a picture that is not the encoder's own: `ftyp` and `moov`, the same bytes for the same entry.
+pub(super) fn init_of(entry: Avc1, timescale: u32) -> Result<Bytes, mp4_atom::Error> {
+    let (width, height) = (entry.visual.width, entry.visual.height);
+    let ftyp = Ftyp {
+        major_brand: b"iso5".into(),
+        minor_version: 512,
+        compatible_brands: vec![b"iso5".into(), b"iso6".into(), b"mp41".into(), b"cmfc".into()],
+    };
+    let stbl = Stbl { stsd: Stsd { codecs: vec![Codec::Avc1(entry)] }, stco: Some(Stco::default()), ..Stbl::default() };
+    let here = Dref { entries: vec![DrefEntry::Url(Url::default())] };
+    let trak = Trak {
+        tkhd: Tkhd {
+            track_id: TRACK_ID,
+            enabled: true,
+            in_movie: true,
+            width: width.into(),
+            height: height.into(),
+            ..Tkhd::default()
+        },
+        mdia: Mdia {
+            mdhd: Mdhd { timescale, language: "und".to_owned(), ..Mdhd::default() },
+            hdlr: Hdlr { handler: b"vide".into(), name: "VideoHandler".to_owned() },
+            minf: Minf { vmhd: Some(Vmhd::default()), dinf: Dinf { dref: here }, stbl, ..Minf::default() },
+        },
+        ..Trak::default()
+    };
+    let trex = Trex { track_id: TRACK_ID, default_sample_description_index: 1, ..Trex::default() };
+    let movie = Moov {
+        mvhd: Mvhd { timescale: 1000, rate: 1.into(), next_track_id: TRACK_ID + 1, ..Mvhd::default() },
+        trak: vec![trak],
+        mvex: Some(Mvex { mehd: None, trex: vec![trex] }),
+        ..Moov::default()
+    };
+    let mut init = Vec::new();
+    ftyp.encode(&mut init)?;
+    movie.encode(&mut init)?;
+    Ok(init.into())
+}
+
 /// Everything of a segment before the media: `styp`, `moof` and the header of `mdat`.
-fn segment_head(
+pub(super) fn segment_head(
     track_id: u32,
     samples: &[Sample],
     number: u32,

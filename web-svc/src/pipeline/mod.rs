@@ -1,6 +1,6 @@
 //! From a source that is readable over HTTP to CMAF segments and the manifests that describe them.
 //!
-//! The order of work: [`Pipeline::probe`] a [`Source`], make a [`Plan`] from what it found, run
+//! The order of work: [`Pipeline::probe`] a [`Source`], make a [`Plan`] from what it found with [`Pipeline::plan`], run
 //! [`Pipeline::encode_chunk`] for every chunk and [`Pipeline::encode_audio`] for every track (in any order, on any machine),
 //! then describe the results as a [`Presentation`]. Nothing here knows about the database, the ring or who asks.
 //!
@@ -13,10 +13,12 @@ use std::time::Duration;
 mod audio;
 mod chunk;
 mod command;
+mod copy;
 mod cut;
 mod dash;
 mod encoded;
 mod error;
+mod film;
 mod filters;
 mod fragment;
 mod grid;

@@ -21,6 +21,9 @@ pub struct Plan {
     pub rungs: Vec<Rung>,
     /// Segments and chunks, shared by all video renditions.
     pub grid: Grid,
+    /// Whether the first rung is the source's own bitstream, whose keyframes then are the grid.
+    #[serde(default)]
+    pub copies_top: bool,
     /// The audio renditions.
     pub audio: Vec<AudioPlan>,
     /// Fields of newer versions.
@@ -40,14 +43,19 @@ pub struct AudioPlan {
 }
 
 impl Plan {
-    /// The plan for a probed source.
+    /// The plan for a probed source of which every rendition is encoded.
     pub fn new(info: SourceInfo) -> Self {
         let rungs = ladder(info.video.width, info.video.height, info.video.frame_rate);
         let grid = Grid::regular(info.video.frames, info.video.frame_rate);
         let tracks = info.audio.iter().take(AUDIO_TRACKS_MAX).enumerate();
         let audio =
             tracks.map(|(at, track)| AudioPlan { name: RenditionName::audio(at), track: track.clone() }).collect();
-        Self { info, rungs, grid, audio, rest: Rest::new() }
+        Self { info, rungs, grid, copies_top: false, audio, rest: Rest::new() }
+    }
+
+    /// The rungs that are encoded.
+    pub fn encoded_rungs(&self) -> &[Rung] {
+        self.rungs.get(usize::from(self.copies_top)..).unwrap_or_default()
     }
 
     /// The chunk with that index.

@@ -17,7 +17,7 @@ const HEAD_BYTES: u64 = 16;
 
 /// What is known after one box head.
 #[derive(Debug, PartialEq, Eq)]
-enum Next {
+pub(super) enum Next {
     /// The next box begins here.
     Box(u64),
     /// The file ends where it should, or nobody can tell.
@@ -27,7 +27,7 @@ enum Next {
 }
 
 /// Where the box whose head is `head` leads, in a file of `file_bytes`.
-fn next(at: u64, head: &[u8], file_bytes: u64) -> Next {
+pub(super) fn next(at: u64, head: &[u8], file_bytes: u64) -> Next {
     let number = |range: std::ops::Range<usize>| {
         head.get(range).map(|bytes| bytes.iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte)))
     };
@@ -72,7 +72,7 @@ impl Pipeline {
     }
 
     /// The first bytes of the box at `at`, with the length of the file; `None` where it has ended.
-    async fn box_head(&self, source: &Source, at: u64) -> Result<Option<(Vec<u8>, u64)>, PipelineError> {
+    pub(super) async fn box_head(&self, source: &Source, at: u64) -> Result<Option<(Vec<u8>, u64)>, PipelineError> {
         let failed = |error: reqwest::Error| PipelineError::transient(OPERATION, error.without_url());
         let range = format!("bytes={at}-{}", at + HEAD_BYTES - 1);
         let request = self.http.get(source.url().clone()).header(http::header::RANGE, range);

@@ -62,7 +62,8 @@ pub(super) async fn queue(
     let cancel = CancellationToken::new();
     let _cancel_on_drop = cancel.clone().drop_guard();
     let info = app.pipeline.probe(source.source(), &cancel).await?;
-    create_generation(app, record, revision, &Plan::new(info)).await.map_err(UploadError::Journal)
+    let plan = app.pipeline.plan(info, source.source(), &cancel).await?;
+    create_generation(app, record, revision, &plan).await.map_err(UploadError::Journal)
 }
 
 /// Creates the next generation of a video: its plan, its jobs, and the video's state `queued`.

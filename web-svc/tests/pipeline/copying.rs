@@ -1,0 +1,164 @@
+//! A source whose own bitstream conforms is the top rendition as it is; any other is encoded.
+
+use tokio_util::sync::CancellationToken;
+use web_svc::pipeline::{Growth, Plan};
+
+use crate::encoding::{Bench, Published};
+use crate::fixture::{click_times, clicks, frame_numbers, make, numbered, run};
+
+/// A keyframe every two seconds at 30 frames per second.
+const H264: &str = "-c:v libx264 -preset veryfast -bf 3 -g 60 -pix_fmt yuv420p";
+
+async fn plan(bench: &Bench, name: &str) -> Plan {
+    let info = bench.probe(name).await.unwrap();
+    bench.pipeline.plan(info, &bench.server.source(name), &CancellationToken::new()).await.unwrap()
+}
+
+/// Numbered frames of 640x360 square pixels.
+fn square(rate: &str, frames: u32) -> Vec<String> {
+    sized(rate, frames, "640:360")
+}
+
+fn sized(rate: &str, frames: u32, size: &str) -> Vec<String> {
+    numbered(rate, frames, size).into_iter().map(|word| word.replace(",trim=", ",setsar=1,trim=")).collect()
+}
+
+/// Makes the source, takes its top rendition over and checks every frame of all renditions.
+async fn copied(bench: &Bench, name: &str, rate: &str, frames: u32, options: &str) -> Published {
+    make(&bench.path(name), &square(rate, frames), options);
+    let plan = plan(bench, name).await;
+    assert!(plan.copies_top, "{options}");
+    let published = bench.publish_plan(name, plan).await;
+    assert_eq!(published.video.len(), 3);
+    for track in &published.video {
+        let numbers = frame_numbers(&published.assembled(track));
+        assert_eq!(numbers, (0..frames).collect::<Vec<_>>(), "{options}: {}", track.name);
+    }
+    assert_eq!(pictures(&published.assembled(&published.video[0])), pictures(bench.path(name).to_str().unwrap()));
+    published
+}
+
+/// A digest of the pictures of a video as they are decoded.
+fn pictures(video: &str) -> String {
+    let arguments = ["-v", "error", "-i", video, "-map", "0:v:0", "-fps_mode", "passthrough", "-f", "md5", "-"];
+    String::from_utf8(run("ffmpeg", &arguments).0).unwrap()
+}
+
+#[tokio::test]
+async fn a_conforming_source_is_the_top_rendition_bit_for_bit_and_the_others_keep_to_its_keyframes() {
+    let bench = Bench::start().await;
+    copied(&bench, "a.mp4", "30000/1001", 700, H264).await;
+    copied(&bench, "b.mp4", "25", 303, &format!("{H264} -g 125 -movflags +faststart -video_track_timescale 90000"))
+        .await;
+    // Keyframes wherever the encoder likes.
+    let uneven = "-force_key_frames 0.5,1.2,2.04,4.4,5,9.6,9.64,12 -x264-params open-gop=0";
+    copied(&bench, "c.mp4", "25", 320, &format!("{H264} -g 120 {uneven}")).await;
+    copied(&bench, "d.mp4", "30", 200, "-c:v libx264 -preset veryfast -profile:v baseline -g 45 -pix_fmt yuv420p")
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_copied_plays_from_both_manifests_with_its_sound() {
+    let bench = Bench::start().await;
+    let inputs = [square("30", 610), clicks(20.3)].concat();
+    make(&bench.path("a.mp4"), &inputs, &format!("{H264} -c:a aac"));
+    let plan = plan(&bench, "a.mp4").await;
+    assert!(plan.copies_top);
+    let published = bench.publish_plan("a.mp4", plan).await;
+    published.write_manifests(&published.presentation(Growth::Complete));
+    let server = crate::server::FileServer::start(&published.root).await;
+    for manifest in ["manifest.mpd", "master.m3u8"] {
+        let url = server.url(manifest);
+        // The first rendition in either manifest is the best one.
+        let (output, stderr) = run(
+            "ffprobe",
+            &[
+                "-v",
+                "warning",
+                "-count_frames",
+                "-select_streams",
+                "v:0",
+                "-show_entries",
+                "stream=nb_read_frames,height",
+                "-of",
+                "csv=p=0",
+                &url,
+            ],
+        );
+        assert_eq!(stderr, "", "{manifest}");
+        assert!(String::from_utf8(output).unwrap().starts_with("360,610"), "{manifest}");
+    }
+    let times = click_times(&published.assembled(&published.audio[0]));
+    assert!(times.iter().enumerate().all(|(second, time)| (time - second as f64).abs() < 0.02), "{times:?}");
+}
+
+#[tokio::test]
+async fn what_a_player_could_tell_from_ours_is_encoded() {
+    let bench = Bench::start().await;
+    let doubtful = [
+        (
+            "open groups",
+            "a.mp4",
+            "-c:v libx264 -preset veryfast -bf 3 -g 60 -x264-params open-gop=1:bframes=3 -pix_fmt yuv420p",
+        ),
+        (
+            "groups of ten seconds",
+            "b.mp4",
+            "-c:v libx264 -preset veryfast -g 300 -keyint_min 300 -sc_threshold 0 -pix_fmt yuv420p",
+        ),
+        ("another container", "c.mkv", H264),
+        ("another codec", "d.mp4", "-c:v mpeg4 -q:v 3 -g 30"),
+        ("ten bits", "e.mp4", "-c:v libx264 -preset veryfast -g 60 -pix_fmt yuv420p10le"),
+        ("4:4:4", "f.mp4", "-c:v libx264 -preset veryfast -g 60 -pix_fmt yuv444p"),
+        (
+            "fragments",
+            "g.mp4",
+            "-c:v libx264 -preset veryfast -g 60 -pix_fmt yuv420p -movflags +frag_keyframe+empty_moov",
+        ),
+        (
+            "a wavering rate",
+            "h.mp4",
+            "-vf select='mod(n\\,7)' -fps_mode vfr -c:v libx264 -preset veryfast -g 60 -pix_fmt yuv420p",
+        ),
+        ("wide pixels", "i.mp4", "-vf setsar=4/3 -c:v libx264 -preset veryfast -g 60 -pix_fmt yuv420p"),
+        (
+            "keyframes that are no IDR pictures",
+            "j.mp4",
+            "-c:v libx264 -preset veryfast -bf 0 -g 60 -x264-params intra-refresh=1 -pix_fmt yuv420p",
+        ),
+    ];
+    for (what, name, options) in doubtful {
+        make(&bench.path(name), &square("30", 330), options);
+        assert!(!plan(&bench, name).await.copies_top, "{what}");
+    }
+    // Noise takes more than viewers were promised.
+    let noise = ["-f", "lavfi", "-i", "nullsrc=s=640x360:r=30:d=5,geq=random(1)*255:128:128"].map(str::to_owned);
+    make(&bench.path("noise.mp4"), &noise, &format!("{H264} -crf 10"));
+    assert!(!plan(&bench, "noise.mp4").await.copies_top);
+}
+
+#[tokio::test]
+async fn turned_and_trimmed_copies_of_a_conforming_source_are_encoded() {
+    let bench = Bench::start().await;
+    make(&bench.path("plain.mp4"), &square("30", 330), H264);
+    assert!(plan(&bench, "plain.mp4").await.copies_top);
+    let plain = bench.path("plain.mp4").to_str().unwrap().to_owned();
+    let from = |seek: &[&str]| [seek, &["-i", &plain]].concat().into_iter().map(str::to_owned).collect::<Vec<_>>();
+    make(&bench.path("turned.mp4"), &from(&[]), "-c copy -metadata:s:v:0 rotate=90");
+    // The muxer keeps the pictures from the keyframe on and hides the first of them by an edit list.
+    make(&bench.path("trimmed.mp4"), &from(&["-ss", "1.0"]), "-c copy");
+    make(&bench.path("late.mp4"), &from(&["-itsoffset", "2"]), "-c copy");
+    for name in ["turned.mp4", "trimmed.mp4", "late.mp4"] {
+        assert!(!plan(&bench, name).await.copies_top, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_small_source_is_only_copied() {
+    let bench = Bench::start().await;
+    make(&bench.path("a.mp4"), &sized("25", 260, "160:90"), "-c:v libx264 -preset veryfast -g 50 -pix_fmt yuv420p");
+    let plan = plan(&bench, "a.mp4").await;
+    assert!(plan.copies_top && plan.encoded_rungs().is_empty(), "{:?}", plan.rungs);
+    let published = bench.publish_plan("a.mp4", plan).await;
+    assert_eq!(frame_numbers(&published.assembled(&published.video[0])), (0..260).collect::<Vec<_>>());
+}
