@@ -78,6 +78,11 @@ pub(crate) const GOALS: &[Goal] = &[
         AtMost(0.15),
     ),
     ratio("ready", "a minute of 1080p: upload to ready / one plain ffmpeg run of the ladder", AtMost(1.1)),
+    ratio(
+        "ready-copied",
+        "the same where the top rendition is the source's own: upload to ready / one plain ffmpeg run of the ladder",
+        AtMost(0.65),
+    ),
     Goal {
         id: "put-memory",
         what: "resident memory of a node under 16 PUTs of 64 MiB",

@@ -27,13 +27,25 @@ const GOP_FRAMES: u32 = 60;
 const DEADLINE: Duration = Duration::from_secs(900);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// A minute of 1080p: the first segment, and the whole, in parts of what a plain run takes.
+/// A minute of 1080p: the first segment, and the whole, in parts of what a plain run takes; then the whole of one whose own
+/// pictures can be the top rendition.
 pub(super) fn one_minute(bench: &Bench) -> anyhow::Result<Outcome> {
-    let clip = media::clip(bench.scratch(), "minute.mp4", SECONDS, &format!("{WIDTH}x{HEIGHT}"));
+    let size = format!("{WIDTH}x{HEIGHT}");
+    let encoded = media::clip(bench.scratch(), "minute.mp4", SECONDS, &size);
+    let recorded = media::recorded_clip(bench.scratch(), "recorded.mp4", SECONDS, &size);
+    let (firsts, wholes) = in_parts_of_a_plain_run(bench, &encoded)?;
+    let (_, copied) = in_parts_of_a_plain_run(bench, &recorded)?;
+    let finding = |goal, values: Vec<f64>| Finding { goal, value: Spread::of(values) };
+    let findings = vec![finding("first-play", firsts), finding("ready", wholes), finding("ready-copied", copied)];
+    Ok(Outcome { comparisons: Vec::new(), findings })
+}
+
+/// When the first segment and the whole of a clip are there, in parts of what a plain run takes.
+fn in_parts_of_a_plain_run(bench: &Bench, clip: &Path) -> anyhow::Result<(Vec<f64>, Vec<f64>)> {
     let (mut firsts, mut wholes) = (Vec::new(), Vec::new());
     for round in 0..bench.rounds.min(3) {
-        let plain = plain(bench, &clip)?;
-        let (first, whole) = bench.runtime.block_on(through_the_service(&clip))?;
+        let plain = plain(bench, clip)?;
+        let (first, whole) = bench.runtime.block_on(through_the_service(clip))?;
         let ratio = |time: Duration| time.as_secs_f64() / plain.as_secs_f64();
         println!(
             "round {round}: plain ffmpeg {:.1} s; first segment after {:.2} s ({:.3} x), ready after {:.1} s ({:.2} x)",
@@ -46,9 +58,7 @@ pub(super) fn one_minute(bench: &Bench) -> anyhow::Result<Outcome> {
         firsts.push(ratio(first));
         wholes.push(ratio(whole));
     }
-    let finding = |goal, values: Vec<f64>| Finding { goal, value: Spread::of(values) };
-    let findings = vec![finding("first-play", firsts), finding("ready", wholes)];
-    Ok(Outcome { comparisons: Vec::new(), findings })
+    Ok((firsts, wholes))
 }
 
 /// How long one run of ffmpeg takes for all renditions.

@@ -10,12 +10,25 @@ use std::{
 /// # Panics
 /// When ffmpeg fails.
 pub fn clip(dir: &Path, name: &str, seconds: u32, size: &str) -> PathBuf {
+    encoded_clip(dir, name, seconds, size, "-preset ultrafast")
+}
+
+/// The same as cameras and recorders write it: a keyframe every two seconds, at a modest bit rate.
+///
+/// # Panics
+/// When ffmpeg fails.
+pub fn recorded_clip(dir: &Path, name: &str, seconds: u32, size: &str) -> PathBuf {
+    encoded_clip(dir, name, seconds, size, "-preset veryfast -g 60 -maxrate 4M -bufsize 8M")
+}
+
+fn encoded_clip(dir: &Path, name: &str, seconds: u32, size: &str, options: &str) -> PathBuf {
     let file = dir.join(name);
     let picture = format!("testsrc2=size={size}:rate=30:duration={seconds}");
     let tone = format!("sine=frequency=440:duration={seconds}");
     let made = ffmpeg()
         .args(["-f", "lavfi", "-i", &picture, "-f", "lavfi", "-i", &tone])
-        .args(["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-c:a", "aac", "-shortest", "-y"])
+        .args(["-c:v", "libx264", "-pix_fmt", "yuv420p", "-c:a", "aac", "-shortest", "-y"])
+        .args(options.split_whitespace())
         .arg(&file)
         .status()
         .unwrap();
