@@ -1,19 +1,21 @@
 //! Encodes a whole audio track: stereo AAC at 48 kHz, cut where the picture's segments begin.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use tempfile::TempDir;
+use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 use super::Pipeline;
 use super::chunk::{fraction, private_directory};
 use super::command::ProgressReader;
 use super::cut::write_file;
-use super::encoded::{Encoded, RenditionOutput};
+use super::encoded::RenditionOutput;
 use super::error::PipelineError;
 use super::filters::audio_graph;
-use super::fragment::{FragmentError, Recording};
+use super::fragment::{FragmentError, Recording, unexpected};
 use super::plan::{AudioPlan, Plan};
+use super::rendition::RenditionName;
 use super::run::run;
 use super::source::Source;
 
@@ -26,26 +28,34 @@ const PRIMING_BLOCKS: usize = 1;
 const BITRATE: &str = "128k";
 const RECORDING_FILE: &str = "audio.mp4";
 
+/// How often is looked whether segments are complete: soon at first, as viewers wait, then as often as leases are renewed.
+const FIRST_LOOK_EVERY: Duration = Duration::from_millis(500);
+const LOOK_EVERY: Duration = Duration::from_secs(4);
+
 impl Pipeline {
     /// Encodes the whole of audio rendition `position` of the plan (an index into [`Plan::audio`]).
     ///
     /// It starts with the picture and ends with it: what the source lacks is silence. Segments begin at the AAC block nearest
-    /// to the picture's segments. `progress` is called with 0 to 1.
+    /// to the picture's segments. They are handed to `take` while the rest is encoded, a few at a time, each once and in order;
+    /// their files live as long as that call. `progress` is called with 0 to 1.
     ///
     /// # Errors
-    /// [`PipelineError::Transient`] for everything that goes wrong: the track was found decodable by the probe.
+    /// Those of `take`; [`PipelineError::Transient`] for everything else that goes wrong: the track was found decodable by the
+    /// probe.
     ///
     /// # Cancel safety
     /// Dropping the future kills ffmpeg and removes the files.
-    pub async fn encode_audio(
+    #[expect(clippy::too_many_arguments, reason = "what to encode, where, and whom to tell")]
+    pub async fn encode_audio<'a, E: From<PipelineError>>(
         &self,
         plan: &Plan,
         position: usize,
         source: &Source,
         work_dir: &Path,
         progress: impl Fn(f32) + Send + Sync,
+        take: impl Fn(RenditionOutput) -> BoxFuture<'a, Result<(), E>>,
         cancel: &CancellationToken,
-    ) -> Result<Encoded, PipelineError> {
+    ) -> Result<(), E> {
         let operation = format!("encode audio {position}");
         let audio = plan
             .audio
@@ -70,38 +80,107 @@ impl Pipeline {
             }
             Ok(moved)
         };
-        run(&invocation, cancel, &mut sink).await.map_err(|error| error.during(&operation))?;
-        cut(plan, audio, directory).await
+        let ended = CancellationToken::new();
+        let encoding = async {
+            let outcome = run(&invocation, cancel, &mut sink).await.map_err(|error| error.during(&operation));
+            ended.cancel();
+            outcome.map(drop).map_err(E::from)
+        };
+        let cutter = Cutter::new(plan, audio, directory.path())?;
+        tokio::try_join!(encoding, hand_over(cutter, &ended, take)).map(drop)
     }
 }
 
-async fn cut(plan: &Plan, audio: &AudioPlan, directory: TempDir) -> Result<Encoded, PipelineError> {
-    let operation = format!("cut {} into segments", audio.name);
-    let rate = plan.info.video.frame_rate;
-    let seconds: Vec<f64> = plan.grid.boundaries().into_iter().map(|frame| rate.seconds(frame)).collect();
-    let name = audio.name.clone();
-    let task = move || {
-        let mut recording = Recording::open(&directory.path().join(RECORDING_FILE))?;
+/// Hands segments to `take` as they become complete, and what is left when the encoder has ended.
+async fn hand_over<'a, E: From<PipelineError>>(
+    mut cutter: Cutter,
+    ended: &CancellationToken,
+    take: impl Fn(RenditionOutput) -> BoxFuture<'a, Result<(), E>>,
+) -> Result<(), E> {
+    let mut pause = FIRST_LOOK_EVERY;
+    loop {
+        // Cancel safe: a sleep and a token.
+        let is_last = tokio::select! {
+            () = ended.cancelled() => true,
+            () = tokio::time::sleep(pause) => false,
+        };
+        let operation = format!("cut {} into segments", cutter.name);
+        let task = move || cutter.cut(is_last).map(|output| (cutter, output));
+        let cut =
+            tokio::task::spawn_blocking(task).await.map_err(|error| PipelineError::transient(&*operation, error))?;
+        let output;
+        (cutter, output) = cut.map_err(|error| PipelineError::transient(operation, error))?;
+        if let Some(output) = output {
+            take(output).await?;
+            pause = LOOK_EVERY;
+        }
+        if is_last {
+            return Ok(());
+        }
+    }
+}
+
+/// Cuts a track into segments while it is being recorded.
+struct Cutter {
+    name: RenditionName,
+    path: PathBuf,
+    folder: PathBuf,
+    /// When the picture's segments begin and the last one ends.
+    seconds: Vec<f64>,
+    recording: Option<Recording>,
+    /// Segments cut so far.
+    done: usize,
+}
+
+impl Cutter {
+    fn new(plan: &Plan, audio: &AudioPlan, directory: &Path) -> Result<Self, PipelineError> {
+        let rate = plan.info.video.frame_rate;
+        let folder = directory.join(audio.name.as_str());
+        std::fs::create_dir(&folder).map_err(|error| PipelineError::transient("make a directory for sound", error))?;
+        Ok(Self {
+            name: audio.name.clone(),
+            path: directory.join(RECORDING_FILE),
+            folder,
+            seconds: plan.grid.boundaries().into_iter().map(|frame| rate.seconds(frame)).collect(),
+            recording: None,
+            done: 0,
+        })
+    }
+
+    /// The segments that have become complete; with `is_last`, all that are left.
+    fn cut(&mut self, is_last: bool) -> Result<Option<RenditionOutput>, FragmentError> {
+        match &mut self.recording {
+            Some(recording) => recording.read_on()?,
+            None => self.recording = Recording::begun(&self.path)?,
+        }
+        let recording = match &mut self.recording {
+            Some(recording) => recording,
+            None if is_last => return Err(unexpected("no moov")),
+            None => return Ok(None),
+        };
+        if recording.timescale != SAMPLE_RATE {
+            return Err(unexpected(format!("a timescale of {}", recording.timescale)));
+        }
         let made = recording.samples.len().saturating_sub(PRIMING_BLOCKS);
-        let boundaries = block_boundaries(&seconds, made);
-        let folder = directory.path().join(name.as_str());
-        std::fs::create_dir(&folder)?;
-        let mut segments = Vec::with_capacity(boundaries.len());
-        for (number, range) in (1..).zip(boundaries.windows(2).map(|pair| pair[0]..pair[1])) {
+        let boundaries = block_boundaries(&self.seconds, if is_last { made } else { usize::MAX });
+        let ranges = boundaries.windows(2).map(|pair| pair[0]..pair[1]);
+        let mut segments = Vec::new();
+        for (number, range) in (1..).zip(ranges).skip(self.done).take_while(|(_, range)| range.end <= made) {
             let start_ticks = range.start as u64 * u64::from(BLOCK_SAMPLES);
             let samples = range.start + PRIMING_BLOCKS..range.end + PRIMING_BLOCKS;
-            segments.push(write_file(&mut recording, &folder, samples, number, start_ticks, BLOCK_SAMPLES)?);
+            segments.push(write_file(recording, &self.folder, samples, number, start_ticks, BLOCK_SAMPLES)?);
         }
-        if recording.timescale != SAMPLE_RATE {
-            return Err(FragmentError::Unexpected(format!("a timescale of {}", recording.timescale)));
-        }
-        let (init, codecs, timescale) = (recording.init.clone(), recording.codecs.clone(), recording.timescale);
-        let output = RenditionOutput { rendition: name, init, codecs, timescale, segments };
-        Ok(Encoded { renditions: vec![output], source_ended: false, directory })
-    };
-    let encoded =
-        tokio::task::spawn_blocking(task).await.map_err(|error| PipelineError::transient(&*operation, error))?;
-    encoded.map_err(|error: FragmentError| PipelineError::transient(operation, error))
+        self.done += segments.len();
+        let is_empty = segments.is_empty();
+        let output = RenditionOutput {
+            rendition: self.name.clone(),
+            init: recording.init.clone(),
+            codecs: recording.codecs.clone(),
+            timescale: recording.timescale,
+            segments,
+        };
+        Ok((!is_empty).then_some(output))
+    }
 }
 
 /// The blocks at which segments begin, given the times at which the picture's do; rising, and at the end the number of blocks.

@@ -10,10 +10,10 @@ use mp4_atom::{DecodeAtom as _, Header, Moov, ReadFrom as _};
 use tokio_util::sync::CancellationToken;
 
 use super::Pipeline;
+use super::cmaf::{TRACK_ID, segment_head};
 use super::encoded::{RenditionOutput, Segment, segment_file};
 use super::error::PipelineError;
 use super::film::{Film, begins_with_idr, span};
-use super::fragment::{TRACK_ID, segment_head};
 use super::grid::{Chunk, Grid};
 use super::plan::Plan;
 use super::sniff::Demuxer;

@@ -9,7 +9,8 @@ use std::ops::Range;
 use bytes::Bytes;
 use mp4_atom::{Avc1, Codec, Moov, Stbl, StszSamples, Trak};
 
-use super::fragment::{Sample, codec_string, init_of};
+use super::cmaf::{codec_string, init_of};
+use super::fragment::Sample;
 use super::ladder::Rung;
 use super::rate::FrameRate;
 use super::source::{Colour, SourceInfo};

@@ -1,27 +1,18 @@
-//! Fragmented MP4 as ffmpeg writes it, and CMAF segments as we publish them.
-//!
-//! ffmpeg's output is read as a list of samples and written anew, one `moof` and `mdat` per segment. So where a
-//! segment begins is ours to decide, and sequence numbers and times are those of the whole rendition and not of one chunk.
+//! Fragmented MP4 as ffmpeg writes it, read as a list of samples that can be written anew as segments.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use bytes::Bytes;
-use mp4_atom::{
-    Avc1, Avcc, Codec, DecodeAtom, Dinf, Dref, DrefEntry, Encode, Ftyp, Hdlr, Header, Mdhd, Mdia, Mfhd, Minf, Moof,
-    Moov, Mvex, Mvhd, ReadFrom, Stbl, Stco, Stsd, Styp, Tfdt, Tfhd, Tkhd, Traf, Trak, Trex, Trun, TrunEntry,
-    TrunSamples, Url, Vmhd,
-};
+use mp4_atom::{Codec, DecodeAtom, Encode, Header, Moof, Moov, ReadFrom};
 
-/// The only track of a segment that is not the encoder's own.
-pub(super) const TRACK_ID: u32 = 1;
-/// `sample_depends_on` = 2: the flags of a picture that needs no other.
-const SYNC_FLAGS: u32 = 0x0200_0000;
-/// `sample_depends_on` = 1 and `sample_is_non_sync_sample`.
-const NON_SYNC_FLAGS: u32 = 0x0101_0000;
+use super::cmaf::{codec_string, segment_head};
+
 /// The bit `sample_is_non_sync_sample`.
 const NON_SYNC_BIT: u32 = 0x0001_0000;
+/// A box head at its shortest.
+const HEAD_BYTES_MIN: u64 = 8;
 /// Most boxes that are looked at, and most bytes of one that is held in memory: far beyond any chunk of ours.
 const BOXES_MAX: usize = 1_000_000;
 const BOX_BYTES_MAX: u64 = 64 << 20;
@@ -37,7 +28,7 @@ pub(super) enum FragmentError {
     Unexpected(String),
 }
 
-fn unexpected(text: impl Into<String>) -> FragmentError {
+pub(super) fn unexpected(text: impl Into<String>) -> FragmentError {
     FragmentError::Unexpected(text.into())
 }
 
@@ -71,44 +62,61 @@ pub(super) struct Recording {
     pub(super) timescale: u32,
     track_id: u32,
     pub(super) samples: Vec<Sample>,
+    movie: Moov,
+    /// Where the first box begins that has not been read.
+    position: u64,
 }
 
 impl Recording {
     /// Reads all boxes of `path` but not the media itself.
     pub(super) fn open(path: &Path) -> Result<Self, FragmentError> {
-        let mut file = File::open(path)?;
-        let (mut init, mut movie, mut samples) = (Vec::new(), None::<Moov>, Vec::new());
-        let mut reader = BufReader::new(&mut file);
-        let mut position = 0_u64;
-        for _ in 0..BOXES_MAX {
-            let Some(header) = Option::<Header>::read_from(&mut reader)? else { break };
-            let body_start = reader.stream_position()?;
-            let body_len =
-                u64::try_from(header.size.ok_or_else(|| unexpected("a box without a size"))?).unwrap_or(u64::MAX);
-            let next = body_start.saturating_add(body_len);
-            match header.kind.as_ref() {
-                b"ftyp" | b"moov" => {
-                    let body = read_body(&mut reader, body_len)?;
-                    header.encode(&mut init)?;
-                    init.extend_from_slice(&body);
-                    if header.kind.as_ref() == b"moov" {
-                        movie = Some(Moov::decode_atom(&header, &mut body.as_slice())?);
-                    }
+        Self::begun(path)?.ok_or_else(|| unexpected("no moov"))
+    }
+
+    /// The same of a file that is still being written; `None` before its head is there.
+    pub(super) fn begun(path: &Path) -> Result<Option<Self>, FragmentError> {
+        let file = match File::open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            file => file?,
+        };
+        let (mut init, mut position, mut movie) = (Vec::new(), 0, None);
+        let mut boxes = Boxes::at(&file, position)?;
+        while movie.is_none()
+            && let Some(found) = boxes.next()?
+        {
+            if matches!(found.header.kind.as_ref(), b"ftyp" | b"moov") {
+                let body = boxes.body(&found)?;
+                found.header.encode(&mut init)?;
+                init.extend_from_slice(&body);
+                if found.header.kind.as_ref() == b"moov" {
+                    movie = Some(Moov::decode_atom(&found.header, &mut body.as_slice())?);
                 }
-                b"moof" => {
-                    let body = read_body(&mut reader, body_len)?;
-                    let fragment = Moof::decode_atom(&header, &mut body.as_slice())?;
-                    let movie = movie.as_ref().ok_or_else(|| unexpected("a moof before the moov"))?;
-                    append_samples(&mut samples, &fragment, movie, position)?;
-                }
-                _ => {}
             }
-            reader.seek(SeekFrom::Start(next))?;
-            position = next;
+            position = boxes.skip(&found)?;
         }
-        let movie = movie.ok_or_else(|| unexpected("no moov"))?;
+        let Some(movie) = movie else { return Ok(None) };
         let (track_id, timescale, codecs) = describe(&movie)?;
-        Ok(Self { file, init: init.into(), codecs, timescale, track_id, samples })
+        let mut recording =
+            Self { file, init: init.into(), codecs, timescale, track_id, samples: Vec::new(), movie, position };
+        recording.read_on()?;
+        Ok(Some(recording))
+    }
+
+    /// Reads what has been written since.
+    pub(super) fn read_on(&mut self) -> Result<(), FragmentError> {
+        let mut boxes = Boxes::at(&self.file, self.position)?;
+        while let Some(found) = boxes.next()? {
+            if found.header.kind.as_ref() == b"moof" {
+                // Its media come in the next box, and count only once that is whole.
+                if !boxes.has_whole_box_after(&found)? {
+                    break;
+                }
+                let fragment = Moof::decode_atom(&found.header, &mut boxes.body(&found)?.as_slice())?;
+                append_samples(&mut self.samples, &fragment, &self.movie, found.start)?;
+            }
+            self.position = boxes.skip(&found)?;
+        }
+        Ok(())
     }
 
     /// Checks that the samples are pictures that follow each other by `frame_ticks`, and brings the first one to time 0.
@@ -164,13 +172,67 @@ impl Recording {
     }
 }
 
-fn read_body(reader: &mut impl Read, body_len: u64) -> Result<Vec<u8>, FragmentError> {
-    if body_len > BOX_BYTES_MAX {
-        return Err(unexpected(format!("a box of {body_len} bytes")));
+/// A box, of which the head has been read.
+struct Found {
+    header: Header,
+    start: u64,
+    body_start: u64,
+    body_len: u64,
+}
+
+/// The whole boxes of a file, one after the other.
+struct Boxes<'a> {
+    reader: BufReader<&'a File>,
+    at: u64,
+    file_len: u64,
+    left: usize,
+}
+
+impl<'a> Boxes<'a> {
+    fn at(file: &'a File, at: u64) -> Result<Self, FragmentError> {
+        let file_len = file.metadata()?.len();
+        let mut reader = BufReader::new(file);
+        reader.seek(SeekFrom::Start(at))?;
+        Ok(Self { reader, at, file_len, left: BOXES_MAX })
     }
-    let mut body = Vec::new();
-    reader.take(body_len).read_to_end(&mut body)?;
-    Ok(body)
+
+    /// The next box; `None` at the end, and where the file ends in the middle of it.
+    fn next(&mut self) -> Result<Option<Found>, FragmentError> {
+        if self.left == 0 || self.file_len.saturating_sub(self.at) < HEAD_BYTES_MIN {
+            return Ok(None);
+        }
+        self.left -= 1;
+        let Some(header) = Option::<Header>::read_from(&mut self.reader)? else { return Ok(None) };
+        let body_start = self.reader.stream_position()?;
+        let body_len =
+            u64::try_from(header.size.ok_or_else(|| unexpected("a box without a size"))?).unwrap_or(u64::MAX);
+        let is_whole = body_start.saturating_add(body_len) <= self.file_len;
+        Ok(is_whole.then_some(Found { header, start: self.at, body_start, body_len }))
+    }
+
+    fn body(&mut self, found: &Found) -> Result<Vec<u8>, FragmentError> {
+        if found.body_len > BOX_BYTES_MAX {
+            return Err(unexpected(format!("a box of {} bytes", found.body_len)));
+        }
+        self.reader.seek(SeekFrom::Start(found.body_start))?;
+        let mut body = Vec::new();
+        (&mut self.reader).take(found.body_len).read_to_end(&mut body)?;
+        Ok(body)
+    }
+
+    /// Whether the box behind this one is there to its end.
+    fn has_whole_box_after(&mut self, found: &Found) -> Result<bool, FragmentError> {
+        self.at = found.body_start + found.body_len;
+        self.reader.seek(SeekFrom::Start(self.at))?;
+        Ok(self.next()?.is_some())
+    }
+
+    /// Goes on behind this box; answers where that is.
+    fn skip(&mut self, found: &Found) -> Result<u64, FragmentError> {
+        self.at = found.body_start + found.body_len;
+        self.reader.seek(SeekFrom::Start(self.at))?;
+        Ok(self.at)
+    }
 }
 
 /// Appends the samples of a `moof` that begins at byte `start` of the file.
@@ -218,122 +280,6 @@ fn describe(movie: &Moov) -> Result<(u32, u32, String), FragmentError> {
         _ => return Err(unexpected("another codec")),
     };
     Ok((trak.tkhd.track_id, trak.mdia.mdhd.timescale, codecs))
-}
-
-/// RFC 6381 codec string of H.264.
-pub(super) fn codec_string(config: &Avcc) -> String {
-    let Avcc {
-        avc_profile_indication: profile, profile_compatibility: constraints, avc_level_indication: level, ..
-    } = config;
-    format!("avc1.{profile:02x}{constraints:02x}{level:02x}")
-}
-
-/// The init segment of a picture that is not the encoder's own: `ftyp` and `moov`, the same bytes for the same entry.
-pub(super) fn init_of(entry: Avc1, timescale: u32) -> Result<Bytes, mp4_atom::Error> {
-    let (width, height) = (entry.visual.width, entry.visual.height);
-    let ftyp = Ftyp {
-        major_brand: b"iso5".into(),
-        minor_version: 512,
-        compatible_brands: vec![b"iso5".into(), b"iso6".into(), b"mp41".into(), b"cmfc".into()],
-    };
-    let stbl = Stbl { stsd: Stsd { codecs: vec![Codec::Avc1(entry)] }, stco: Some(Stco::default()), ..Stbl::default() };
-    let here = Dref { entries: vec![DrefEntry::Url(Url::default())] };
-    let trak = Trak {
-        tkhd: Tkhd {
-            track_id: TRACK_ID,
-            enabled: true,
-            in_movie: true,
-            width: width.into(),
-            height: height.into(),
-            ..Tkhd::default()
-        },
-        mdia: Mdia {
-            mdhd: Mdhd { timescale, language: "und".to_owned(), ..Mdhd::default() },
-            hdlr: Hdlr { handler: b"vide".into(), name: "VideoHandler".to_owned() },
-            minf: Minf { vmhd: Some(Vmhd::default()), dinf: Dinf { dref: here }, stbl, ..Minf::default() },
-        },
-        ..Trak::default()
-    };
-    let trex = Trex { track_id: TRACK_ID, default_sample_description_index: 1, ..Trex::default() };
-    let movie = Moov {
-        mvhd: Mvhd { timescale: 1000, rate: 1.into(), next_track_id: TRACK_ID + 1, ..Mvhd::default() },
-        trak: vec![trak],
-        mvex: Some(Mvex { mehd: None, trex: vec![trex] }),
-        ..Moov::default()
-    };
-    let mut init = Vec::new();
-    ftyp.encode(&mut init)?;
-    movie.encode(&mut init)?;
-    Ok(init.into())
-}
-
-/// Everything of a segment before the media: `styp`, `moof` and the header of `mdat`.
-pub(super) fn segment_head(
-    track_id: u32,
-    samples: &[Sample],
-    number: u32,
-    start_ticks: u64,
-    sample_ticks: u32,
-    media_len: u64,
-) -> Result<Vec<u8>, FragmentError> {
-    let mut head = Vec::with_capacity(160 + samples.len() * 12);
-    let styp =
-        Styp { major_brand: b"msdh".into(), minor_version: 0, compatible_brands: vec![b"msdh".into(), b"cmfs".into()] };
-    styp.encode(&mut head)?;
-    let mdat = Header {
-        kind: b"mdat".into(),
-        size: Some(usize::try_from(media_len).map_err(|_| unexpected("a segment too large"))?),
-    };
-    let mut mdat_header = Vec::new();
-    mdat.encode(&mut mdat_header)?;
-    // The first pass only tells how long the moof is; its length does not depend on the offset's value.
-    let mut moof_bytes = Vec::new();
-    for _ in 0..2 {
-        let offset = i32::try_from(moof_bytes.len() + mdat_header.len())
-            .map_err(|_| unexpected("a segment of too many samples"))?;
-        moof_bytes.clear();
-        segment_moof(track_id, samples, number, start_ticks, sample_ticks, offset).encode(&mut moof_bytes)?;
-    }
-    head.extend_from_slice(&moof_bytes);
-    head.extend_from_slice(&mdat_header);
-    Ok(head)
-}
-
-fn segment_moof(
-    track_id: u32,
-    samples: &[Sample],
-    number: u32,
-    start_ticks: u64,
-    sample_ticks: u32,
-    data_offset: i32,
-) -> Moof {
-    let reordered = samples.iter().any(|sample| sample.composition_offset != 0);
-    let all_sync = samples.iter().all(|sample| sample.is_sync);
-    let keyframes = samples.iter().filter(|sample| sample.is_sync).count();
-    // Where only the first sample differs from the default, its flags stand once in the head of the run.
-    let flags = |sample: &Sample| match (sample.is_sync, keyframes) {
-        (true, _) => Some(SYNC_FLAGS),
-        (false, 1) => None,
-        (false, _) => Some(NON_SYNC_FLAGS),
-    };
-    let entry = |sample: &Sample| TrunEntry {
-        duration: None,
-        size: Some(sample.size),
-        flags: if all_sync { None } else { flags(sample) },
-        cts: reordered.then_some(sample.composition_offset),
-    };
-    let tfhd = Tfhd {
-        track_id,
-        default_sample_duration: Some(sample_ticks),
-        default_sample_flags: Some(if all_sync { SYNC_FLAGS } else { NON_SYNC_FLAGS }),
-        default_base_is_moof: true,
-        ..Tfhd::default()
-    };
-    let trun =
-        Trun { data_offset: Some(data_offset), samples: TrunSamples::Explicit(samples.iter().map(entry).collect()) };
-    let traf =
-        Traf { tfhd, tfdt: Some(Tfdt { base_media_decode_time: start_ticks }), trun: vec![trun], ..Traf::default() };
-    Moof { mfhd: Mfhd { sequence_number: number }, traf: vec![traf] }
 }
 
 /// The byte ranges of the samples, neighbours joined.

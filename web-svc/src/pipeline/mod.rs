@@ -12,6 +12,7 @@ use std::time::Duration;
 
 mod audio;
 mod chunk;
+mod cmaf;
 mod command;
 mod copy;
 mod cut;

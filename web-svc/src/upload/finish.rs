@@ -138,11 +138,12 @@ fn jobs(video_id: VideoId, generation: Generation, plan: &Plan) -> Vec<JobRecord
         .grid
         .chunks
         .iter()
-        .map(|chunk| job(JobKind::Chunk { index: chunk.index }, i64::from(chunk.index), chunk.frames()));
-    // Sound and stills cost little beside the pictures; what exactly matters only to the progress bar.
+        .map(|chunk| job(JobKind::Chunk { index: chunk.index }, 2 * i64::from(chunk.index), chunk.frames()));
+    // Sound comes after the first chunk, the poster after the second. They cost little beside the pictures; what exactly
+    // matters only to the progress bar.
     let frames = plan.info.video.frames;
-    let audio = (0..).zip(&plan.audio).map(|(index, _)| job(JobKind::Audio { index }, 0, frames / 20 + 1));
-    let stills = [job(JobKind::Poster, 1, frames / 20 + 1), job(JobKind::Finalize, 0, 0)];
+    let audio = (0..).zip(&plan.audio).map(|(index, _)| job(JobKind::Audio { index }, 1, frames / 20 + 1));
+    let stills = [job(JobKind::Poster, 3, frames / 20 + 1), job(JobKind::Finalize, 0, 0)];
     chunks.chain(audio).chain(stills).collect()
 }
 

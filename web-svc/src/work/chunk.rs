@@ -3,11 +3,13 @@
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio::sync::Mutex;
 
-use super::{WorkError, lease::Leased};
+use super::{WorkError, lease::Leased, publish};
 use crate::{
     app::App,
     catalog::VideoRecord,
+    journal::Change,
     pipeline::{Encoded, INIT_FILE, Plan, RenditionOutput, Segment, Source, Track, segment_file},
 };
 
@@ -19,6 +21,21 @@ const SEGMENTS_IN_FLIGHT: usize = 4;
 pub(super) struct Encoding {
     /// Its part of each rendition.
     pub(super) tracks: Vec<Track>,
+}
+
+impl Encoding {
+    /// Adds what follows in a rendition.
+    pub(super) fn append(&mut self, part: Track) {
+        match self.tracks.iter_mut().find(|track| track.name == part.name) {
+            Some(track) => track.segments.extend(part.segments),
+            None => self.tracks.push(part),
+        }
+    }
+
+    /// Segments in all tracks.
+    pub(super) fn segments(&self) -> usize {
+        self.tracks.iter().map(|track| track.segments.len()).sum()
+    }
 }
 
 pub(super) async fn pictures(
@@ -33,6 +50,7 @@ pub(super) async fn pictures(
     store(app, leased, &encoded).await
 }
 
+/// A track of sound, of which viewers hear the beginning while the rest is made.
 pub(super) async fn sound(
     app: &App,
     leased: &Leased,
@@ -42,8 +60,34 @@ pub(super) async fn sound(
 ) -> Result<Value, WorkError> {
     let report = reporter(leased);
     let position = usize::try_from(index).map_err(|_| WorkError::Gone)?;
-    let encoded = app.pipeline.encode_audio(plan, position, source, &app.work_dir, report, &leased.cancel).await?;
-    store(app, leased, &encoded).await
+    let made = Mutex::new(Encoding { tracks: Vec::new() });
+    let take = |output: RenditionOutput| {
+        let made = &made;
+        async move {
+            store_output(app, leased, &output).await?;
+            let mut made = made.lock().await;
+            made.append(Track::of(&output));
+            tell(app, leased, &made).await
+        }
+        .boxed()
+    };
+    app.pipeline.encode_audio(plan, position, source, &app.work_dir, report, take, &leased.cancel).await?;
+    Ok(serde_json::to_value(made.into_inner()).map_err(std::io::Error::other)?)
+}
+
+/// Records what has been made so far, unless a former attempt came further: viewers were told of that.
+async fn tell(app: &App, leased: &Leased, made: &Encoding) -> Result<(), WorkError> {
+    let result = serde_json::to_value(made).map_err(std::io::Error::other)?;
+    leased
+        .write(app, Change::new(), |job| {
+            let told = job.result.take();
+            let told =
+                told.filter(|told| Encoding::deserialize(told).is_ok_and(|told| told.segments() > made.segments()));
+            job.result = told.or(Some(result));
+        })
+        .await?;
+    publish::let_viewers_begin(app, leased).await;
+    Ok(())
 }
 
 /// Passes the encoder's progress on to the renewal of the lease.
@@ -57,14 +101,18 @@ fn reporter(leased: &Leased) -> impl Fn(f32) + Send + Sync + 'static {
 /// Writes all segments to the ring and returns their measures.
 async fn store(app: &App, leased: &Leased, encoded: &Encoded) -> Result<Value, WorkError> {
     for output in encoded.renditions.iter().filter(|output| !output.segments.is_empty()) {
-        // Every chunk writes the init segment: the ring takes the same content again and refuses another, which proves
-        // that the chunks fit together.
-        put(app, leased, output, INIT_FILE, output.init.clone()).await?;
-        let writes = output.segments.iter().map(|segment| store_segment(app, leased, output, segment).boxed());
-        stream::iter(writes.collect::<Vec<_>>()).buffer_unordered(SEGMENTS_IN_FLIGHT).try_collect::<()>().await?;
+        store_output(app, leased, output).await?;
     }
     let tracks = encoded.renditions.iter().map(Track::of).collect();
     Ok(serde_json::to_value(Encoding { tracks }).map_err(std::io::Error::other)?)
+}
+
+async fn store_output(app: &App, leased: &Leased, output: &RenditionOutput) -> Result<(), WorkError> {
+    // Every part writes the init segment: the ring takes the same content again and refuses another, which proves that the
+    // parts fit together.
+    put(app, leased, output, INIT_FILE, output.init.clone()).await?;
+    let writes = output.segments.iter().map(|segment| store_segment(app, leased, output, segment).boxed());
+    stream::iter(writes.collect::<Vec<_>>()).buffer_unordered(SEGMENTS_IN_FLIGHT).try_collect().await
 }
 
 async fn store_segment(

@@ -1,7 +1,5 @@
 //! What the jobs of one generation have made so far.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 use serde_json::Value;
 use triton_api::{Generation, VideoId, job::JobState, video::Rendition};
@@ -34,7 +32,11 @@ impl Made {
 
     /// Whether playing can begin.
     pub(crate) fn can_begin(&self) -> bool {
-        has_beginning(self.jobs.iter().map(|job| (job.kind, job.state)))
+        let beginning = self.plan.chunk(0).map_or(0, |chunk| chunk.segments.len());
+        has_beginning(self.jobs.iter().map(|job| {
+            let told = || result::<Encoding>(job).is_some_and(|told| told.segments() >= beginning);
+            (job.kind, job.state == JobState::Done || (matches!(job.kind, JobKind::Audio { .. }) && told()))
+        }))
     }
 
     /// What can be played of it.
@@ -70,18 +72,12 @@ impl Made {
 
     /// The renditions of the plan with all segments that the jobs have made.
     fn renditions(&self) -> (Vec<VideoRendition>, Vec<AudioRendition>) {
-        let mut tracks: BTreeMap<RenditionName, Track> = BTreeMap::new();
-        let made = self.jobs.iter().filter_map(result::<Encoding>).flat_map(|encoding| encoding.tracks);
-        for part in made {
-            match tracks.get_mut(&part.name) {
-                Some(track) => track.segments.extend(part.segments),
-                None => {
-                    tracks.insert(part.name.clone(), part);
-                }
-            }
-        }
+        let mut made = Encoding { tracks: Vec::new() };
+        let parts = self.jobs.iter().filter_map(result::<Encoding>).flat_map(|encoding| encoding.tracks);
+        parts.for_each(|part| made.append(part));
+        let track = |name: &RenditionName| made.tracks.iter().find(|track| track.name == *name).cloned();
         let pictures = self.plan.rungs.iter().filter_map(|rung| {
-            let track = tracks.get(&rung.name)?.clone();
+            let track = track(&rung.name)?;
             Some(VideoRendition {
                 track,
                 width: rung.width,
@@ -91,7 +87,7 @@ impl Made {
         });
         let pictures = pictures.collect();
         let sound = self.plan.audio.iter().filter_map(|audio| {
-            let track = tracks.get(&audio.name)?.clone();
+            let track = track(&audio.name)?;
             Some(AudioRendition { track, language: audio.track.language.clone(), title: audio.track.title.clone() })
         });
         (pictures, sound.collect())
@@ -99,14 +95,14 @@ impl Made {
 }
 
 /// Whether the first pictures are there, and the sound that goes with them.
-fn has_beginning(jobs: impl Iterator<Item = (JobKind, JobState)>) -> bool {
+fn has_beginning(jobs: impl Iterator<Item = (JobKind, bool)>) -> bool {
     let is_needed = |kind: JobKind| match kind {
         JobKind::Chunk { index } => index == 0,
         JobKind::Audio { .. } => true,
         JobKind::Poster | JobKind::Finalize => false,
     };
     let mut needed = jobs.filter(|(kind, _)| is_needed(*kind)).peekable();
-    needed.peek().is_some() && needed.all(|(_, state)| state == JobState::Done)
+    needed.peek().is_some() && needed.all(|(_, has_begun)| has_begun)
 }
 
 fn result<T: serde::de::DeserializeOwned>(job: &JobRecord) -> Option<T> {
@@ -133,17 +129,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn playing_begins_with_the_first_pictures_and_all_sound() {
-        use JobState::{Done, Running, Waiting};
-        let begins = |first, later, sound: &[JobState], poster| {
-            let chunks = [first, later].into_iter().zip(0..).map(|(state, index)| (JobKind::Chunk { index }, state));
-            let sound = sound.iter().zip(0..).map(|(state, index)| (JobKind::Audio { index }, *state));
-            has_beginning(chunks.chain(sound).chain([(JobKind::Poster, poster), (JobKind::Finalize, Waiting)]))
+    fn playing_begins_with_the_first_pictures_and_their_sound_in_every_track() {
+        let begins = |first, later, sound: &[bool], poster| {
+            let chunks = [first, later].into_iter().zip(0..).map(|(there, index)| (JobKind::Chunk { index }, there));
+            let sound = sound.iter().zip(0..).map(|(there, index)| (JobKind::Audio { index }, *there));
+            has_beginning(chunks.chain(sound).chain([(JobKind::Poster, poster), (JobKind::Finalize, false)]))
         };
-        assert!(begins(Done, Waiting, &[Done, Done], Waiting));
-        assert!(begins(Done, Running, &[], Waiting), "a silent film");
-        assert!(!begins(Running, Done, &[Done], Done));
-        assert!(!begins(Done, Done, &[Done, Running], Done));
+        assert!(begins(true, false, &[true, true], false));
+        assert!(begins(true, false, &[], false), "a silent film");
+        assert!(!begins(false, true, &[true], true));
+        assert!(!begins(true, true, &[true, false], true));
         assert!(!has_beginning(std::iter::empty()), "the jobs are gone");
     }
 }

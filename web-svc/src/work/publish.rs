@@ -19,9 +19,16 @@ const CONFLICTS_MAX: u32 = 5;
 /// Lets viewers begin, where what they need has just been made and nothing plays yet; afterwards tells them of pictures that
 /// have come.
 ///
-/// Whoever ends a job looks. So of two that end at the same time the later one sees both; and where a crash comes in between,
-/// the next job's end mends it.
-pub(super) async fn begin(app: &App, leased: &Leased) -> Result<(), WorkError> {
+/// Whoever has made something looks. So of two that end at the same time the later one sees both; and where a crash comes in
+/// between, the next one mends it.
+pub(super) async fn let_viewers_begin(app: &App, leased: &Leased) {
+    // What was made is recorded, whatever comes of this.
+    if let Err(error) = begin(app, leased).await {
+        tracing::warn!(%error, "viewers cannot begin yet; the end of the next job tries again");
+    }
+}
+
+async fn begin(app: &App, leased: &Leased) -> Result<(), WorkError> {
     let (id, generation) = (leased.job.video_id, leased.job.generation);
     for _ in 0..CONFLICTS_MAX {
         let Some(video) = app.store.video(id).await? else { return Ok(()) };

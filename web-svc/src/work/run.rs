@@ -41,19 +41,12 @@ pub(super) async fn run(app: App, leased: Arc<Leased>) {
         metrics::histogram!("triton_job_duration_seconds", "kind" => kind).record(seconds);
         tracing::info!(kind, seconds, outcome = word, "job ended");
         match outcome {
-            Ok(()) => let_viewers_begin(&app, &leased).await,
+            Ok(()) => publish::let_viewers_begin(&app, &leased).await,
             Err(error) => end_badly(&app, &leased, &error).await,
         }
     }
     .instrument(span)
     .await;
-}
-
-async fn let_viewers_begin(app: &App, leased: &Leased) {
-    // The job is done, whatever comes of this.
-    if let Err(error) = publish::begin(app, leased).await {
-        tracing::warn!(%error, "viewers cannot begin yet; the end of the next job tries again");
-    }
 }
 
 async fn end_badly(app: &App, leased: &Leased, error: &WorkError) {

@@ -1,7 +1,9 @@
 //! The whole way of one source, as the jobs will take it.
 
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
+use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 use triton_api::Generation;
 use web_svc::pipeline::{
@@ -64,8 +66,13 @@ impl Bench {
         }
         for position in 0..plan.audio.len() {
             let cancel = CancellationToken::new();
-            let encoding = self.pipeline.encode_audio(&plan, position, &source, self.directory.path(), |_| (), &cancel);
-            encoding.await.unwrap().renditions.iter().for_each(|output| publish_output(&root, output, &mut audio));
+            let made = Mutex::new(&mut audio);
+            let take = |output: RenditionOutput| {
+                publish_output(&root, &output, &mut made.lock().unwrap());
+                std::future::ready(Ok::<_, PipelineError>(())).boxed()
+            };
+            let work = self.directory.path();
+            self.pipeline.encode_audio(&plan, position, &source, work, |_| (), take, &cancel).await.unwrap();
         }
         Published { root, plan, video, audio }
     }

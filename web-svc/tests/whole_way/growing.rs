@@ -65,6 +65,28 @@ async fn video_plays_from_its_first_chunk_on_and_what_was_listed_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_film_plays_before_all_of_its_sound_is_made() {
+    const FILM_SECONDS: u32 = 400;
+    let dir = tempfile::tempdir().unwrap();
+    let clip = media::clip(dir.path(), "film.mp4", FILM_SECONDS, "64x36");
+    let web = WebService::start(&["--transcode-slots", "1"]).await;
+    let id = web.upload(&clip).await.id;
+    eventually(READY_DEADLINE, || async { web.client().video(id).await.unwrap().playable }).await;
+    // Some segments of sound are there, and more than the first pictures need.
+    let sound = format!("/media/{id}/1/audio-0/index.m3u8");
+    let begun = web.text(&sound).await;
+    let listed = segments(&begun);
+    assert!((1..80).contains(&listed) && begun.contains("EVENT"), "{listed} segments: {begun}");
+    eventually(READY_DEADLINE, || async { segments(&web.text(&sound).await) > listed }).await;
+    let ready = web.ready(id, READY_DEADLINE).await;
+    assert_eq!(ready.state, VideoState::Ready, "{ready:?}");
+    let whole = web.text(&sound).await;
+    assert_eq!(segments(&whole), (FILM_SECONDS / SEGMENT_SECONDS) as usize);
+    assert!(begun.lines().filter(|line| line.starts_with("seg-")).all(|line| whole.contains(line)));
+    assert_eq!(media::complaints(&format!("{}/media/{id}/master.m3u8", web.origin)), "");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn video_that_is_deleted_while_it_grows_leaves_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let clip = media::clip(dir.path(), "long.mp4", SECONDS, "640x360");
