@@ -2,6 +2,7 @@
 
 use triton_api::video::{Video, VideoState};
 use triton_testkit::{WebService, eventually, media};
+use web_svc::catalog::VideoRecord;
 
 use crate::{READY_DEADLINE, viewer::Viewer};
 
@@ -94,6 +95,28 @@ async fn video_that_is_deleted_while_it_grows_leaves_nothing() {
     let begun = playable(&web, &web.upload(&clip).await).await;
     assert_eq!(begun.state, VideoState::Processing, "{begun:?}");
     web.client().delete(begun.id).await.unwrap();
+    let gone = reqwest::get(format!("{}/media/{}/manifest.mpd", web.origin, begun.id)).await.unwrap();
+    assert_eq!(gone.status(), 404);
+    eventually(crate::SETTLE_DEADLINE, || async { web.node().info().await.unwrap().blobs == 0 }).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_has_begun_to_play_goes_with_a_generation_that_fails() {
+    let dir = tempfile::tempdir().unwrap();
+    let clip = media::clip(dir.path(), "long.mp4", SECONDS, "640x360");
+    let web = WebService::start(&["--transcode-slots", "1"]).await;
+    let begun = playable(&web, &web.upload(&clip).await).await;
+    assert_eq!(begun.state, VideoState::Processing, "{begun:?}");
+    // Later chunks have nothing to read any more.
+    let epoch = web.node().layout().await.unwrap().unwrap().current.epoch;
+    for part in 0..2 {
+        web.node().delete(&VideoRecord::original_part(begun.id, part), epoch).await.unwrap();
+    }
+    let now = async || web.client().video(begun.id).await.unwrap();
+    eventually(READY_DEADLINE, || async { now().await.state == VideoState::Failed }).await;
+    let failed = now().await;
+    assert!(!failed.playable, "{failed:?}");
+    assert!(failed.reason.is_some_and(|reason| reason.contains("could not be processed")));
     let gone = reqwest::get(format!("{}/media/{}/manifest.mpd", web.origin, begun.id)).await.unwrap();
     assert_eq!(gone.status(), 404);
     eventually(crate::SETTLE_DEADLINE, || async { web.node().info().await.unwrap().blobs == 0 }).await;
