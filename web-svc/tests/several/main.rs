@@ -4,7 +4,10 @@
 #[path = "../tus/clip.rs"]
 mod clip;
 mod edits;
+#[path = "../pipeline/fixture.rs"]
+mod fixture;
 mod installation;
+mod kills;
 mod leadership;
 mod outage;
 #[path = "../tus/client.rs"]
