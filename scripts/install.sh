@@ -23,6 +23,7 @@ packages() {
   need_file /usr/include/google/protobuf/empty.proto libprotobuf-dev
   if [ "$1" = bench ]; then
     need nginx nginx-light
+    need etcd etcd-server
     need wrk wrk
   fi
   [ "$1" = test ] || return 0

@@ -78,6 +78,7 @@ pub(crate) const GOALS: &[Goal] = &[
         AtMost(0.15),
     ),
     ratio("ready", "a minute of 1080p: upload to ready / one plain ffmpeg run of the ladder", AtMost(1.1)),
+    ratio("scale-two", "a video until it is ready: one worker / two workers, each on one core", AtLeast(1.8)),
     Goal {
         id: "put-memory",
         what: "resident memory of a node under 16 PUTs of 64 MiB",
