@@ -5,6 +5,11 @@
 mod clip;
 mod edits;
 #[path = "../pipeline/fixture.rs"]
+#[expect(
+    dead_code,
+    clippy::cast_precision_loss,
+    reason = "shared with the tests of the pipeline, which need more of it"
+)]
 mod fixture;
 mod installation;
 mod kills;
