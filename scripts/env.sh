@@ -5,6 +5,9 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 # Where scripts/install.sh puts a newer Node.js than the system has.
 readonly NODE_PREFIX="$PWD/.run/node"
+# And the Python packages of checkers/.
+# shellcheck disable=SC2034 # the scripts that source this use it
+readonly CHECKERS_PYTHON="$PWD/.run/checkers"
 if [ -x "$NODE_PREFIX/node_modules/.bin/node" ]; then
   PATH="$NODE_PREFIX/node_modules/.bin:$PATH"
 fi

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what is missing: `install.sh run` what the server and its build need, `install.sh test` what the tests need on
 # top, `install.sh bench` what the benches compare with, `install.sh compose` a Docker engine and what makes a base image
-# for it. Only Debian packages, npm and crates.io are asked.
+# for it. Only Debian packages, npm, PyPI and crates.io are asked.
 source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 
 # The oldest Node.js that Vite 8 runs on; Debian 12 has 18.
@@ -23,6 +23,7 @@ packages() {
   need_file /usr/include/google/protobuf/empty.proto libprotobuf-dev
   if [ "$1" = bench ]; then
     need nginx nginx-light
+    need etcd etcd-server
     need wrk wrk
   fi
   [ "$1" = test ] || return 0
@@ -33,6 +34,8 @@ packages() {
   # Clocks that jump, in the fault suite.
   need faketime faketime
   need_file /usr/share/fonts/truetype/dejavu fonts-dejavu-core
+  # Debian's Python comes without what makes a virtual environment.
+  python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
 }
 
 compose_packages() {
@@ -84,6 +87,16 @@ install_nextest() {
   cargo install cargo-nextest --locked
 }
 
+# Downloaders and parsers of other people, in an environment of their own; made anew when the list of them is newer.
+install_checkers() {
+  local list=checkers/requirements.txt
+  if [ "$CHECKERS_PYTHON/installed" -nt "$list" ]; then return 0; fi
+  say "Installing the Python packages of checkers/ into .run/checkers"
+  python3 -m venv --clear "$CHECKERS_PYTHON"
+  "$CHECKERS_PYTHON/bin/pip" install --quiet --disable-pip-version-check --requirement "$list"
+  touch "$CHECKERS_PYTHON/installed"
+}
+
 if [ "${1:-}" = compose ]; then
   compose_packages
   install_packages
@@ -97,4 +110,6 @@ command -v cargo >/dev/null || fail "please install Rust first: https://rustup.r
 packages "${1:?run, test, bench or compose}"
 install_packages
 install_node
-[ "$1" != test ] || install_nextest
+[ "$1" = test ] || exit 0
+install_nextest
+install_checkers

@@ -1,13 +1,16 @@
 # Sourced: a server of its own for one test script, on free ports, with a temporary directory, gone when the script ends.
 # shellcheck shell=bash
 
+# The clip has real motion and sound, and is long enough to seek in.
+readonly CLIP_SECONDS=20 CLIP_FPS=30
+
 # start_server: sets SCRATCH (a directory, with clip.mp4 in it), ADDRESS (host:port) and SERVER_LOG.
 start_server() {
   SCRATCH=$(mktemp -d)
   SERVER_LOG="$SCRATCH/server.log"
   trap stop_server EXIT
-  # Real motion and sound, long enough to seek in, two qualities and more.
-  ffmpeg -v error -f lavfi -i testsrc2=size=1280x720:rate=30:duration=20 -f lavfi -i sine=frequency=440:duration=20 \
+  ffmpeg -v error -f lavfi -i "testsrc2=size=1280x720:rate=$CLIP_FPS:duration=$CLIP_SECONDS" \
+    -f lavfi -i "sine=frequency=440:duration=$CLIP_SECONDS" \
     -c:v libx264 -preset ultrafast -pix_fmt yuv420p -c:a aac -shortest "$SCRATCH/clip.mp4"
   "$TARGET/debug/web-svc" --listen 127.0.0.1:0 --node-listen 127.0.0.1:0 --data-dir "$SCRATCH/data" \
     >"$SCRATCH/server.out" 2>"$SERVER_LOG" &

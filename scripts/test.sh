@@ -11,6 +11,8 @@ say "Building the programs"
 cargo build --workspace --bins --locked
 say "Browser tests"
 scripts/browser.sh
+say "Parsers, players and downloaders of other people"
+scripts/checkers.sh
 say "The commands of the README"
 scripts/readme.sh
 say "Doc tests"

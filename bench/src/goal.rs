@@ -83,6 +83,7 @@ pub(crate) const GOALS: &[Goal] = &[
         "the same where the top rendition is the source's own: upload to ready / one plain ffmpeg run of the ladder",
         AtMost(0.65),
     ),
+    ratio("scale-two", "a video until it is ready: one worker / two workers, each on one core", AtLeast(1.8)),
     Goal {
         id: "put-memory",
         what: "resident memory of a node under 16 PUTs of 64 MiB",

@@ -11,6 +11,7 @@ mod harness;
 mod nginx;
 mod plot;
 mod process;
+mod replay;
 mod report;
 mod spread;
 mod wrk;

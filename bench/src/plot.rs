@@ -9,8 +9,21 @@ use crate::{goal::GOALS, report::Finding};
 
 const WIDTH: u32 = 1000;
 const BAR_HEIGHT: u32 = 32;
+const CURVE_HEIGHT: u32 = 420;
 /// Bars end here: what is three times as good as asked needs no longer one.
 const REACHED_MAX: f64 = 3.0;
+
+/// A line through points, in a file of its own.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Curve {
+    /// The file's name without its end.
+    pub(crate) name: &'static str,
+    pub(crate) title: &'static str,
+    /// What the axes count.
+    pub(crate) across: &'static str,
+    pub(crate) up: &'static str,
+    pub(crate) points: Vec<(f64, f64)>,
+}
 
 struct Bar {
     label: String,
@@ -25,6 +38,12 @@ pub(crate) fn draw(path: &Path, findings: &[Finding]) -> anyhow::Result<()> {
     let rows = u32::try_from(bars.len())?;
     let area = SVGBackend::new(path, (WIDTH, 110 + rows * BAR_HEIGHT)).into_drawing_area();
     paint(&area, &bars).map_err(|error| anyhow!("cannot draw {}: {error}", path.display()))
+}
+
+/// Draws an SVG file of one line, beside which a thin one marks as much for as much.
+pub(crate) fn draw_curve(path: &Path, curve: &Curve) -> anyhow::Result<()> {
+    let area = SVGBackend::new(path, (WIDTH, CURVE_HEIGHT)).into_drawing_area();
+    paint_curve(&area, curve).map_err(|error| anyhow!("cannot draw {}: {error}", path.display()))
 }
 
 fn bars(findings: &[Finding]) -> Vec<Bar> {
@@ -75,6 +94,25 @@ fn paint(area: &Area<'_>, bars: &[Bar]) -> Result<(), Box<dyn std::error::Error>
     }
     let line = [(1.0, SegmentValue::Exact(0)), (1.0, SegmentValue::Last)];
     chart.draw_series([PathElement::new(line, BLACK.stroke_width(1))])?;
+    area.present()?;
+    Ok(())
+}
+
+fn paint_curve(area: &Area<'_>, curve: &Curve) -> Result<(), Box<dyn std::error::Error>> {
+    area.fill(&WHITE)?;
+    let most = |side: fn(&(f64, f64)) -> f64| curve.points.iter().map(side).fold(1.0, f64::max);
+    let (right, top) = (most(|point| point.0), most(|point| point.1) * 1.1);
+    let mut chart = ChartBuilder::on(area)
+        .caption(curve.title, ("sans-serif", 18))
+        .margin(12)
+        .x_label_area_size(40)
+        .y_label_area_size(50)
+        .build_cartesian_2d(0.0..right, 0.0..top)?;
+    chart.configure_mesh().x_desc(curve.across).y_desc(curve.up).draw()?;
+    let as_much = right.min(top);
+    let reference = PathElement::new([(0.0, 0.0), (as_much, as_much)], BLACK.mix(0.4).stroke_width(1));
+    chart.draw_series([reference])?;
+    chart.draw_series([PathElement::new(curve.points.clone(), RGBColor(46, 125, 50).stroke_width(2))])?;
     area.present()?;
     Ok(())
 }

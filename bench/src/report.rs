@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use crate::{
     goal::GOALS,
     harness::{Bench, Comparison},
-    plot,
+    plot::{self, Curve},
     spread::Spread,
 };
 
@@ -24,18 +24,21 @@ pub(crate) struct Finding {
 pub(crate) struct Outcome {
     pub(crate) comparisons: Vec<Comparison>,
     pub(crate) findings: Vec<Finding>,
+    /// What is drawn by itself.
+    pub(crate) curves: Vec<Curve>,
 }
 
 impl Outcome {
     /// One comparison, in which `side` is what the goal is about.
     pub(crate) fn of(goal: &'static str, comparison: Comparison, side: &str) -> Self {
         let value = comparison.ratio(side);
-        Self { comparisons: vec![comparison], findings: vec![Finding { goal, value }] }
+        Self { comparisons: vec![comparison], findings: vec![Finding { goal, value }], curves: Vec::new() }
     }
 
     pub(crate) fn extend(&mut self, more: Self) {
         self.comparisons.extend(more.comparisons);
         self.findings.extend(more.findings);
+        self.curves.extend(more.curves);
     }
 }
 
@@ -80,16 +83,32 @@ pub(crate) fn write(dir: &Path, bench: &Bench, outcome: &Outcome) -> anyhow::Res
     let text = format!(
         "# What `make bench` has found\n\n{}\n\nThe median of {} rounds of {} s each; the sides of a comparison are measured \
          in turn, and a ratio is taken within a round. Spread: lowest and highest round.\n\n{}\n![Figures relative to \
-         their goals](results.svg)\n\n## All sides\n{}",
+         their goals](results.svg)\n{}\n## All sides\n{}",
         machine(),
         bench.rounds,
         bench.seconds,
         goals(&outcome.findings),
+        pictures(&outcome.curves),
         comparisons(&outcome.comparisons)
     );
     let path = dir.join("RESULTS.md");
     fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    for curve in &outcome.curves {
+        plot::draw_curve(&dir.join(file_of(curve)), curve)?;
+    }
     plot::draw(&dir.join("results.svg"), &outcome.findings)
+}
+
+fn file_of(curve: &Curve) -> String {
+    format!("{}.svg", curve.name)
+}
+
+fn pictures(curves: &[Curve]) -> String {
+    let mut text = String::new();
+    for curve in curves {
+        line(&mut text, &format!("\n![{}]({})", curve.title, file_of(curve)));
+    }
+    text
 }
 
 /// Machine, day and commit in one line.

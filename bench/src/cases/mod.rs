@@ -6,6 +6,7 @@ mod population;
 mod put;
 mod range;
 mod rebalance;
+mod scale;
 mod transcode;
 mod web;
 
@@ -38,5 +39,6 @@ pub(crate) const CASES: &[Case] = &[
         what: "a minute of 1080p until it plays and until it is ready",
         run: transcode::one_minute,
     },
+    Case { name: "scale", what: "a video by one and two workers, and replayed with up to 64", run: scale::workers },
     Case { name: "put-memory", what: "memory of a node under 16 PUTs of 64 MiB", run: put::memory },
 ];

@@ -43,7 +43,7 @@ pub(super) fn million(bench: &Bench) -> anyhow::Result<Outcome> {
         Finding { goal: "population-read", value: cost },
         Finding { goal: "population-restart", value: Spread::of(restarts) },
     ];
-    Ok(Outcome { comparisons: vec![comparison], findings })
+    Ok(Outcome { comparisons: vec![comparison], findings, ..Outcome::default() })
 }
 
 /// Killed and not stopped: nothing is left behind in good order.

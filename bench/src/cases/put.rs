@@ -106,7 +106,7 @@ pub(super) fn memory(bench: &Bench) -> anyhow::Result<Outcome> {
     #[expect(clippy::cast_precision_loss, reason = "mebibytes of a process")]
     let peak_mib = process::peak_resident_bytes(node.process.pid())? as f64 / MIB as f64;
     let finding = Finding { goal: "put-memory", value: Spread::of([peak_mib]) };
-    Ok(Outcome { comparisons: Vec::new(), findings: vec![finding] })
+    Ok(Outcome { findings: vec![finding], ..Outcome::default() })
 }
 
 async fn start_node() -> StorageNode {

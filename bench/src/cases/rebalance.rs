@@ -56,7 +56,7 @@ pub(super) fn second_node(bench: &Bench) -> anyhow::Result<Outcome> {
     }
     let finding = |goal, values: Vec<f64>| Finding { goal, value: Spread::of(values) };
     let findings = vec![finding("rebalance-rate", rates), finding("rebalance-p99", ratios)];
-    Ok(Outcome { comparisons: Vec::new(), findings })
+    Ok(Outcome { findings, ..Outcome::default() })
 }
 
 /// The figures of the move, and the viewers' p99 before and while it copies.

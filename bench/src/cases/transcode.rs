@@ -37,7 +37,7 @@ pub(super) fn one_minute(bench: &Bench) -> anyhow::Result<Outcome> {
     let (_, copied) = in_parts_of_a_plain_run(bench, &recorded)?;
     let finding = |goal, values: Vec<f64>| Finding { goal, value: Spread::of(values) };
     let findings = vec![finding("first-play", firsts), finding("ready", wholes), finding("ready-copied", copied)];
-    Ok(Outcome { comparisons: Vec::new(), findings })
+    Ok(Outcome { findings, ..Outcome::default() })
 }
 
 /// When the first segment and the whole of a clip are there, in parts of what a plain run takes.

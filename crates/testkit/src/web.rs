@@ -79,9 +79,14 @@ impl WebService {
     /// Starts a worker: a process that only transcodes, for an installation on etcd. Its origin answers nothing but health
     /// and metrics.
     pub async fn worker(etcd: &str, args: &[&str]) -> Self {
+        Self::worker_with(etcd, args, |program| program).await
+    }
+
+    /// The same under another program, or with variables in its environment.
+    pub async fn worker_with(etcd: &str, args: &[&str], adapt: impl FnOnce(Program) -> Program) -> Self {
         let mut all = vec!["worker", "--metadata", etcd];
         all.extend(args);
-        Self::launch(&all, &[], |program| program).await
+        Self::launch(&all, &[], adapt).await
     }
 
     /// Kills it if it still runs, starts it again with the same arguments, and waits until it is ready.

@@ -36,7 +36,8 @@ impl Presentation {
         let playlist = MediaPlaylist {
             version: Some(VERSION),
             target_duration: target_duration(track),
-            media_sequence: 1,
+            // Although segments count from 1: some take any other beginning for that of a live stream.
+            media_sequence: 0,
             segments: segments(track),
             end_list: complete,
             playlist_type: Some(if complete { MediaPlaylistType::Vod } else { MediaPlaylistType::Event }),

@@ -110,8 +110,8 @@ fn key(job: &JobRecord) -> RecordKey {
     RecordKey::job(job.video_id, job.generation, &job.kind.to_string())
 }
 
-/// The jobs of a plan.
-fn jobs(video_id: VideoId, generation: Generation, plan: &Plan) -> Vec<JobRecord> {
+/// The jobs of a plan, as they are before anybody has leased one.
+pub fn jobs(video_id: VideoId, generation: Generation, plan: &Plan) -> Vec<JobRecord> {
     let now = Timestamp::now();
     let job = |kind, priority, cost_frames| JobRecord {
         v: 1,

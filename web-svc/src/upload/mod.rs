@@ -21,7 +21,7 @@ use triton_api::{ProblemType, VideoId};
 use triton_kit::ApiError;
 
 pub(crate) use finish::TRASH_GRACE;
-pub use finish::{create_generation, discard};
+pub use finish::{create_generation, discard, jobs};
 pub use form::upload_form;
 
 use crate::{catalog::TitleError, journal::JournalError, pipeline::PipelineError, ring::RingError, store::StoreError};

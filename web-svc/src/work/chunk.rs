@@ -1,9 +1,11 @@
 //! Encoding jobs: a chunk of the picture, a track of sound. Their segments go to the ring, their measures to the record.
 
+use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::Mutex;
+use triton_api::{BlobKey, storage::BLOB_BYTES_MAX};
 
 use super::{WorkError, lease::Leased, publish};
 use crate::{
@@ -11,6 +13,7 @@ use crate::{
     catalog::VideoRecord,
     journal::Change,
     pipeline::{Encoded, INIT_FILE, Plan, RenditionOutput, Segment, Source, Track, segment_file},
+    ring::RingError,
 };
 
 /// Segments on their way to the ring at once: bounds the memory of a job.
@@ -64,9 +67,9 @@ pub(super) async fn sound(
     let take = |output: RenditionOutput| {
         let made = &made;
         async move {
-            store_output(app, leased, &output).await?;
+            let track = store_output(app, leased, &output).await?;
             let mut made = made.lock().await;
-            made.append(Track::of(&output));
+            made.append(track);
             tell(app, leased, &made).await
         }
         .boxed()
@@ -100,41 +103,59 @@ fn reporter(leased: &Leased) -> impl Fn(f32) + Send + Sync + 'static {
 
 /// Writes all segments to the ring and returns their measures.
 async fn store(app: &App, leased: &Leased, encoded: &Encoded) -> Result<Value, WorkError> {
+    let mut tracks = Vec::with_capacity(encoded.renditions.len());
     for output in encoded.renditions.iter().filter(|output| !output.segments.is_empty()) {
-        store_output(app, leased, output).await?;
+        tracks.push(store_output(app, leased, output).await?);
     }
-    let tracks = encoded.renditions.iter().map(Track::of).collect();
     Ok(serde_json::to_value(Encoding { tracks }).map_err(std::io::Error::other)?)
 }
 
-async fn store_output(app: &App, leased: &Leased, output: &RenditionOutput) -> Result<(), WorkError> {
+/// Writes what was made of a rendition, and answers its measures.
+async fn store_output(app: &App, leased: &Leased, output: &RenditionOutput) -> Result<Track, WorkError> {
     // Every part writes the init segment: the ring takes the same content again and refuses another, which proves that the
     // parts fit together.
-    put(app, leased, output, INIT_FILE, output.init.clone()).await?;
+    app.ring.put(&key_of(leased, output, INIT_FILE)?, output.init.clone()).await?;
     let writes = output.segments.iter().map(|segment| store_segment(app, leased, output, segment).boxed());
-    stream::iter(writes.collect::<Vec<_>>()).buffer_unordered(SEGMENTS_IN_FLIGHT).try_collect().await
+    let stored = stream::iter(writes.collect::<Vec<_>>()).buffered(SEGMENTS_IN_FLIGHT);
+    let lengths: Vec<u64> = stored.try_collect().await?;
+    let mut track = Track::of(output);
+    for (segment, bytes_len) in track.segments.iter_mut().zip(lengths) {
+        segment.bytes_len = bytes_len;
+    }
+    Ok(track)
 }
 
+/// Writes one segment to the ring, and answers the length of what lies there now.
+///
+/// An attempt before this one may have left the segment in other bytes: with several threads x264 does not make the same ones
+/// twice where the rate is at its cap. What it left is as good, the same pictures under the same init segment; and a key has
+/// one content for ever. So it is looked for before anything is written: were it found only in the way, nodes that missed the
+/// former write could already have the later one.
 async fn store_segment(
     app: &App,
     leased: &Leased,
     output: &RenditionOutput,
     segment: &Segment,
-) -> Result<(), WorkError> {
-    let content = tokio::fs::read(&segment.path).await?;
-    put(app, leased, output, &segment_file(segment.number), content.into()).await
+) -> Result<u64, WorkError> {
+    let key = key_of(leased, output, &segment_file(segment.number))?;
+    let former = if leased.job.leases > 1 { left_before(app, &key).await? } else { None };
+    let content = match former {
+        Some(content) => content,
+        None => tokio::fs::read(&segment.path).await?.into(),
+    };
+    Ok(app.ring.put(&key, content).await?.len_bytes)
 }
 
-async fn put(
-    app: &App,
-    leased: &Leased,
-    output: &RenditionOutput,
-    file: &str,
-    content: bytes::Bytes,
-) -> Result<(), WorkError> {
+/// What another attempt has stored under a key, as far as anybody knows who answers: a node that is away stops no job.
+async fn left_before(app: &App, key: &BlobKey) -> Result<Option<Bytes>, WorkError> {
+    match app.ring.read_all(key, BLOB_BYTES_MAX).await {
+        Ok(content) => Ok(Some(content)),
+        Err(RingError::NotFound { .. } | RingError::Unavailable { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn key_of(leased: &Leased, output: &RenditionOutput, file: &str) -> Result<BlobKey, WorkError> {
     let job = &leased.job;
-    let key = VideoRecord::media_file(job.video_id, job.generation, output.rendition.as_str(), file)
-        .ok_or(WorkError::Gone)?;
-    app.ring.put(&key, content).await?;
-    Ok(())
+    VideoRecord::media_file(job.video_id, job.generation, output.rendition.as_str(), file).ok_or(WorkError::Gone)
 }

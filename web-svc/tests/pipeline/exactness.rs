@@ -1,18 +1,22 @@
 //! Every frame of a source comes back once and in order, in every rendition, whatever its container and rate.
 
 use crate::encoding::{Bench, Published};
-use crate::fixture::{click_times, clicks, frame_numbers, make, numbered};
+use crate::fixture::{click_times, clicks, frame_numbers, frame_numbers_through, input, make, numbered};
 
 const H264: &str = "-c:v libx264 -preset veryfast -bf 3 -g 50 -pix_fmt yuv420p";
 
 fn assert_exact(published: &Published, frames: u32) {
+    assert_shows(published, &(0..frames).collect::<Vec<u32>>());
+}
+
+/// Every rendition shows these frames, each for as long as one of the constant rate lasts.
+fn assert_shows(published: &Published, wanted: &[u32]) {
     assert!(published.video.len() >= 2, "only {} renditions", published.video.len());
     for track in &published.video {
         let numbers = frame_numbers(&published.assembled(track));
-        let wanted: Vec<u32> = (0..frames).collect();
         assert_eq!(numbers, wanted, "{}", track.name);
         let ticks = u64::from(published.plan.info.video.frame_rate.frame_ticks());
-        assert_eq!(track.duration_ticks(), u64::from(frames) * ticks);
+        assert_eq!(track.duration_ticks(), wanted.len() as u64 * ticks);
     }
 }
 
@@ -94,6 +98,37 @@ async fn a_video_that_starts_at_two_seconds_keeps_every_frame() {
             published.plan.info.video.start
         );
         assert_exact(&published, 230);
+    }
+}
+
+/// An edit list may begin in the middle of a group of pictures: what comes before is decoded and never shown.
+#[tokio::test]
+async fn an_edit_list_hides_what_comes_before_it_and_nothing_else() {
+    let bench = Bench::start().await;
+    make(&bench.path("plain.mp4"), &numbered("25", 430, "320:240"), H264);
+    let from = [vec!["-ss".to_owned(), "1.3".to_owned()], input(&bench.path("plain.mp4"))].concat();
+    make(&bench.path("a.mp4"), &from, "-c copy");
+    let published = bench.publish("a.mp4").await;
+    assert_shows(&published, &(33..430).collect::<Vec<u32>>());
+}
+
+/// Phones record upright pictures lying down. Turned back by hand, every frame is to be read as it was drawn.
+#[tokio::test]
+async fn a_turned_mp4_keeps_every_frame_and_stands_upright() {
+    let bench = Bench::start().await;
+    make(&bench.path("plain.mp4"), &numbered("30", 310, "320:240"), H264);
+    for (degrees, turn_back, size) in
+        [(90, "transpose=clock", (240, 320)), (180, "hflip,vflip", (320, 240)), (270, "transpose=cclock", (240, 320))]
+    {
+        let name = format!("{degrees}.mp4");
+        let options = format!("-c copy -metadata:s:v:0 rotate={degrees}");
+        make(&bench.path(&name), &input(&bench.path("plain.mp4")), &options);
+        let published = bench.publish(&name).await;
+        assert_eq!((published.plan.info.video.width, published.plan.info.video.height), size, "{name}");
+        for track in &published.video {
+            let numbers = frame_numbers_through(&published.assembled(track), turn_back);
+            assert_eq!(numbers, (0..310).collect::<Vec<u32>>(), "{name}, {}", track.name);
+        }
     }
 }
 

@@ -21,8 +21,9 @@ pub(crate) fn words(text: &str) -> Vec<&str> {
 /// The input options of a video of numbered frames.
 pub(crate) fn numbered(rate: &str, frames: u32, size: &str) -> Vec<String> {
     let code = "geq=lum='if(eq(mod(floor(N/pow(2,X))+Y,2),1),235,16)':cb=128:cr=128";
-    let graph =
-        format!("color=s={BITS}x2:r={rate},format=yuv420p,{code},scale={size}:flags=neighbor,trim=end_frame={frames}");
+    let graph = format!(
+        "color=s={BITS}x2:r={rate},format=yuv420p,{code},scale={size}:flags=neighbor,setsar=1,trim=end_frame={frames}"
+    );
     ["-f", "lavfi", "-i", &graph].map(str::to_owned).to_vec()
 }
 
@@ -41,9 +42,19 @@ pub(crate) fn make(path: &Path, inputs: &[String], options: &str) {
     run("ffmpeg", &arguments);
 }
 
+/// The input options of a file.
+pub(crate) fn input(path: &Path) -> Vec<String> {
+    ["-i", path.to_str().unwrap()].map(str::to_owned).to_vec()
+}
+
 /// The numbers that the frames of a video carry, in the order shown.
 pub(crate) fn frame_numbers(video: &str) -> Vec<u32> {
-    let graph = format!("scale={BITS}:2:flags=area,format=gray");
+    frame_numbers_through(video, "null")
+}
+
+/// The same for a video that a filter has to turn back first.
+pub(crate) fn frame_numbers_through(video: &str, filter: &str) -> Vec<u32> {
+    let graph = format!("{filter},scale={BITS}:2:flags=area,format=gray");
     let arguments = [
         "-v",
         "error",

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, clippy::cast_precision_loss, reason = "tests may stop at the first surprise")]
 
+mod borders;
+mod clock;
 mod copying;
 mod encoding;
 mod exactness;

@@ -1,6 +1,9 @@
 //! etcd, storage nodes, and web services that share them.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use tempfile::TempDir;
 use triton_api::{NodeUrl, VideoId};
@@ -10,7 +13,7 @@ use crate::SETTLE_DEADLINE;
 
 pub(crate) struct Installation {
     pub(crate) etcd: Etcd,
-    _nodes: Vec<StorageNode>,
+    pub(crate) nodes: Vec<StorageNode>,
     pub(crate) webs: Vec<WebService>,
     dir: TempDir,
 }
@@ -29,11 +32,16 @@ impl Installation {
         let mut args = vec!["--metadata", metadata.as_str()];
         args.extend(web_args);
         let (one, other) = tokio::join!(WebService::start_on(&urls, &args), WebService::start_on(&urls, &args));
-        Self { etcd, _nodes: nodes, webs: vec![one, other], dir: tempfile::tempdir().unwrap() }
+        Self { etcd, nodes, webs: vec![one, other], dir: tempfile::tempdir().unwrap() }
     }
 
     pub(crate) fn clip(&self, seconds: u32) -> PathBuf {
         media::clip(self.dir.path(), &format!("clip-{seconds}.mp4"), seconds, "320x180")
+    }
+
+    /// Where files for upload may be made.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
     }
 
     /// Waits until a web service shows the video, as it does a moment after another one has it.

@@ -4,7 +4,15 @@
 #[path = "../tus/clip.rs"]
 mod clip;
 mod edits;
+#[path = "../pipeline/fixture.rs"]
+#[expect(
+    dead_code,
+    clippy::cast_precision_loss,
+    reason = "shared with the tests of the pipeline, which need more of it"
+)]
+mod fixture;
 mod installation;
+mod kills;
 mod leadership;
 mod outage;
 #[path = "../tus/client.rs"]
