@@ -1,6 +1,7 @@
 //! Encodes a whole audio track: stereo AAC at 48 kHz, cut where the picture's segments begin.
 
 use std::path::Path;
+use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -57,10 +58,11 @@ impl Pipeline {
             .option("-filter_complex", audio_graph(&plan.info, &audio.track))
             .words("-map [a0] -c:a aac -profile:a aac_low -b:a")
             .word(BITRATE)
+            .option("-frames:a", blocks_max(plan.info.duration()))
             .words("-map_metadata -1 -map_chapters -1 -fflags +bitexact")
             .words("-movflags +empty_moov+default_base_moof+skip_trailer -frag_duration 4000000 -f mp4")
             .word(RECORDING_FILE);
-        let invocation = self.ffmpeg_run(arguments, directory.path(), plan.info.duration().as_secs_f64());
+        let invocation = self.ffmpeg_run(source, arguments, directory.path(), plan.info.duration().as_secs_f64());
         let total_us = plan.info.duration_ms() * 1000;
         let mut reader = ProgressReader::default();
         let mut sink = |piece: &[u8]| {
@@ -73,6 +75,11 @@ impl Pipeline {
         run(&invocation, cancel, &mut sink).await.map_err(|error| error.during(&operation))?;
         cut(plan, audio, directory).await
     }
+}
+
+/// Where encoding stops should the graph not end: a second later than the picture.
+fn blocks_max(duration: Duration) -> u64 {
+    (duration.as_secs() + 2) * u64::from(SAMPLE_RATE) / u64::from(BLOCK_SAMPLES)
 }
 
 async fn cut(plan: &Plan, audio: &AudioPlan, directory: TempDir) -> Result<Encoded, PipelineError> {

@@ -90,7 +90,7 @@ impl Pipeline {
         arguments.option("-filter_complex", still.graph);
         arguments.words("-map [v0] -frames:v 1 -c:v mjpeg -q:v 4 -map_metadata -1 -fflags +bitexact");
         arguments.words("-f image2 -update 1").word(PICTURE_FILE);
-        let mut invocation = self.ffmpeg_run(arguments, directory, info.duration().as_secs_f64() / 10.0);
+        let mut invocation = self.ffmpeg_run(source, arguments, directory, info.duration().as_secs_f64() / 10.0);
         // Nothing can be seen of its progress: the picture comes at the end.
         invocation.stall_time_max = invocation.wall_time_max;
         run(&invocation, cancel, &mut |_: &[u8]| Ok(true)).await.map_err(|error| error.during(still.operation))?;

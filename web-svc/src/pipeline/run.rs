@@ -50,6 +50,8 @@ pub(super) enum RunError {
     Stalled(Duration),
     #[error("it wrote more than expected")]
     TooMuchOutput,
+    #[error("what it wrote so far decides the matter")]
+    Decided,
     #[error("it ended with {status}: {stderr}")]
     Failed { status: ExitStatus, stderr: String },
 }
@@ -87,6 +89,8 @@ pub(super) async fn run(
     let mut group = ProcessGroup::of(&child);
     let outcome = watch(invocation, &mut child, cancel, sink).await;
     group.kill();
+    // It cannot leave its group where it is confined; where it is not, it dies all the same. An error: it has ended.
+    child.start_kill().ok();
     let status = child.wait().await?;
     group.disarm();
     let stderr = outcome?;
