@@ -50,7 +50,8 @@ pub(super) enum RunError {
     Stalled(Duration),
     #[error("it wrote more than expected")]
     TooMuchOutput,
-    #[error("what it wrote so far decides the matter")]
+    /// Not a failure: what it wrote so far is enough.
+    #[error("stopped")]
     Decided,
     #[error("it ended with {status}: {stderr}")]
     Failed { status: ExitStatus, stderr: String },
@@ -227,11 +228,9 @@ impl ProcessGroup {
     }
 
     fn kill(&mut self) {
-        // An error means that nothing of the group is left, which is what is wanted.
-        if let Some(group) = self.0
-            && let Err(error) = kill_process_group(group, Signal::KILL)
-        {
-            tracing::trace!(%error, "the process group had already ended");
+        if let Some(group) = self.0 {
+            // An error means that nothing of the group is left, which is what is wanted.
+            kill_process_group(group, Signal::KILL).ok();
         }
     }
 

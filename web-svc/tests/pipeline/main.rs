@@ -3,9 +3,12 @@
 #![expect(clippy::unwrap_used, clippy::cast_precision_loss, reason = "tests may stop at the first surprise")]
 
 mod encoding;
+mod endless;
 mod exactness;
 mod fixture;
+mod flips;
 mod pictures;
 mod playback;
 mod refusals;
+mod sandbox;
 mod server;
