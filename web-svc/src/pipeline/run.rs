@@ -50,8 +50,7 @@ pub(super) enum RunError {
     Stalled(Duration),
     #[error("it wrote more than expected")]
     TooMuchOutput,
-    /// Not a failure: what it wrote so far is enough.
-    #[error("stopped")]
+    #[error("what it wrote so far is enough")]
     Decided,
     #[error("it ended with {status}: {stderr}")]
     Failed { status: ExitStatus, stderr: String },
@@ -90,7 +89,7 @@ pub(super) async fn run(
     let mut group = ProcessGroup::of(&child);
     let outcome = watch(invocation, &mut child, cancel, sink).await;
     group.kill();
-    // It cannot leave its group where it is confined; where it is not, it dies all the same. An error: it has ended.
+    // Unconfined it may have left its group. An error: it has ended.
     child.start_kill().ok();
     let status = child.wait().await?;
     group.disarm();
@@ -228,10 +227,8 @@ impl ProcessGroup {
     }
 
     fn kill(&mut self) {
-        if let Some(group) = self.0 {
-            // An error means that nothing of the group is left, which is what is wanted.
-            kill_process_group(group, Signal::KILL).ok();
-        }
+        // An error means that nothing of the group is left, which is what is wanted.
+        self.0.and_then(|group| kill_process_group(group, Signal::KILL).ok());
     }
 
     /// The leader has been reaped, so its number may soon belong to another process.
