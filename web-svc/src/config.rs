@@ -15,6 +15,7 @@ use triton_kit::{secret::SecretArgs, telemetry::LogArgs};
 use crate::{
     hot,
     journal::{EtcdAddress, EtcdAddressError},
+    sandbox::SandboxMode,
 };
 
 /// The port of the REST API and the page.
@@ -67,6 +68,10 @@ pub struct Config {
     #[arg(long, global = true, env = "TRITON_X264_PRESET", default_value = "veryfast", value_name = "NAME", value_parser = [
         "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"])]
     pub x264_preset: String,
+    /// The confinement of ffmpeg, which reads what strangers upload: as far as this machine can and a warning about what is
+    /// missing, or all of it and no start without, or resource limits only
+    #[arg(long, global = true, env = "TRITON_SANDBOX", default_value = "auto", value_name = "MODE")]
+    pub sandbox: SandboxMode,
     /// The longest upload, in bytes
     #[arg(long, env = "TRITON_UPLOAD_BYTES_MAX", default_value_t = 64 * 1024 * 1024 * 1024, value_name = "BYTES",
           value_parser = clap::value_parser!(u64).range(1..))]

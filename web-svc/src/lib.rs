@@ -15,6 +15,7 @@ pub mod pipeline;
 mod problem;
 pub mod ring;
 pub mod routes;
+pub mod sandbox;
 pub mod service;
 mod source;
 pub mod store;

@@ -7,14 +7,19 @@ use clap::Parser as _;
 use triton_kit::{metrics, shutdown, telemetry};
 use web_svc::{
     config::{Config, Role},
-    service,
+    sandbox, service,
 };
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
+fn main() -> ExitCode {
+    // Before there is a second thread: a launcher confines the thread that becomes the program.
+    sandbox::launched(std::env::args_os()).unwrap_or_else(serve)
+}
+
 #[tokio::main]
-async fn main() -> ExitCode {
+async fn serve() -> ExitCode {
     match run(&Config::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

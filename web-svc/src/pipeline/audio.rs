@@ -67,10 +67,11 @@ impl Pipeline {
             .option("-filter_complex", audio_graph(&plan.info, &audio.track))
             .words("-map [a0] -c:a aac -profile:a aac_low -b:a")
             .word(BITRATE)
+            .option("-frames:a", blocks_max(plan.info.duration()))
             .words("-map_metadata -1 -map_chapters -1 -fflags +bitexact")
             .words("-movflags +empty_moov+default_base_moof+skip_trailer -frag_duration 4000000 -f mp4")
             .word(RECORDING_FILE);
-        let invocation = self.ffmpeg_run(arguments, directory.path(), plan.info.duration().as_secs_f64());
+        let invocation = self.ffmpeg_run(Some(source), arguments, directory.path(), plan.info.duration().as_secs_f64());
         let total_us = plan.info.duration_ms() * 1000;
         let mut reader = ProgressReader::default();
         let mut sink = |piece: &[u8]| {
@@ -89,6 +90,11 @@ impl Pipeline {
         let cutter = Cutter::new(plan, audio, directory.path())?;
         tokio::try_join!(encoding, hand_over(cutter, &ended, take)).map(drop)
     }
+}
+
+/// Where encoding stops should the graph not end: a second later than the picture.
+fn blocks_max(duration: Duration) -> u64 {
+    (duration.as_secs() + 2) * u64::from(SAMPLE_RATE) / u64::from(BLOCK_SAMPLES)
 }
 
 /// Hands segments to `take` as they become complete, and what is left when the encoder has ended.

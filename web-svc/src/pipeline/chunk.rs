@@ -15,6 +15,7 @@ use super::filters::{FRAME_LIST, Window, video_graph};
 use super::grid::Chunk;
 use super::ladder::Rung;
 use super::plan::Plan;
+use super::probe::in_words;
 use super::run::{RunError, run};
 use super::source::Source;
 
@@ -94,7 +95,7 @@ impl Pipeline {
             match first_frame(directory.path()) {
                 Some(first) if first <= chunk.start_frame => {}
                 None if attempt.seek_seconds.is_none() && chunk.start_frame == 0 => {
-                    return Err(SourceFault::Undecodable(last_line(&stderr)).into());
+                    return Err(SourceFault::Undecodable(in_words(&stderr)).into());
                 }
                 _ if attempt.seek_seconds.is_none() => {}
                 found => {
@@ -128,11 +129,12 @@ impl Pipeline {
         let mut arguments = self.ffmpeg_input(source, plan.info.demuxer, attempt.seek_seconds);
         arguments.option("-filter_complex", graph);
         for (index, rung) in plan.encoded_rungs().iter().enumerate() {
-            self.rung_output(&mut arguments, index, rung, plan, start);
+            self.rung_output(&mut arguments, index, rung, plan, attempt.window);
         }
         // Without a seek everything before the chunk is decoded as well.
         let read_from = if attempt.seek_seconds.is_none() { 0 } else { start };
-        let mut invocation = self.ffmpeg_run(arguments, directory, rate.seconds(end.saturating_sub(read_from)));
+        let mut invocation =
+            self.ffmpeg_run(Some(source), arguments, directory, rate.seconds(end.saturating_sub(read_from)));
         invocation.heartbeat = Some(directory.join(FRAME_LIST));
         let mut reader = ProgressReader::default();
         let frames = end.saturating_sub(start);
@@ -147,7 +149,7 @@ impl Pipeline {
     }
 
     /// The options of one rung's output file.
-    fn rung_output(&self, arguments: &mut Arguments, index: usize, rung: &Rung, plan: &Plan, start: u64) {
+    fn rung_output(&self, arguments: &mut Arguments, index: usize, rung: &Rung, plan: &Plan, window: Window) {
         let rate = plan.info.video.frame_rate;
         arguments
             .option("-map", format!("[v{index}]"))
@@ -159,11 +161,13 @@ impl Pipeline {
             .option("-g", rate.gop_frames())
             .option("-keyint_min", rate.gop_frames())
             .option("-threads", self.settings.threads);
-        if let Some(times) = keyframe_times(plan, start) {
+        if let Some(times) = keyframe_times(plan, window.start) {
             arguments.option("-force_key_frames", times);
         }
         arguments
             .option("-video_track_timescale", rate.timescale())
+            // The graph ends there as well, unless a source finds a fault in it.
+            .option("-frames:v", window.end.saturating_sub(window.start))
             .words("-map_metadata -1 -map_chapters -1 -fflags +bitexact")
             .words("-movflags +frag_keyframe+empty_moov+default_base_moof+skip_trailer -f mp4")
             .word(recording_file(index));
@@ -224,10 +228,6 @@ pub(super) fn fraction(done: u64, of: u64) -> f32 {
     (done as f32 / of.max(1) as f32).clamp(0.0, 1.0)
 }
 
-pub(super) fn last_line(text: &str) -> String {
-    text.lines().last().unwrap_or("ffmpeg gave no reason").to_owned()
-}
-
 pub(super) fn private_directory(operation: &str, work_dir: &Path) -> Result<TempDir, PipelineError> {
     let directory = tempfile::Builder::new().prefix("encode-").tempdir_in(work_dir);
     directory.map_err(|error| {
@@ -239,7 +239,7 @@ pub(super) fn private_directory(operation: &str, work_dir: &Path) -> Result<Temp
 fn verdict(error: RunError, operation: &str, chunk: &Chunk) -> PipelineError {
     match error {
         RunError::Failed { stderr, .. } if chunk.index == 0 && is_about_the_source(&stderr) => {
-            SourceFault::Undecodable(last_line(&stderr)).into()
+            SourceFault::Undecodable(in_words(&stderr)).into()
         }
         other => other.during(operation),
     }

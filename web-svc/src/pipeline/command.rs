@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::run::Invocation;
 use super::sniff::Demuxer;
 use super::source::Source;
-use super::toolchain::ProcessLimits;
 use super::{Limits, Pipeline};
+use crate::sandbox::{Policy, ProcessLimits};
 
 /// Decoders that may touch a stranger's bytes: what cameras, phones, editors and browsers write, and the subtitles and covers that
 /// come along (ffprobe opens a decoder for every stream, and fails if it may not).
@@ -178,19 +178,26 @@ impl Pipeline {
     }
 
     /// Wraps up an ffmpeg run over `media` seconds of video.
-    pub(super) fn ffmpeg_run(&self, arguments: Arguments, directory: &Path, media: f64) -> Invocation {
+    pub(super) fn ffmpeg_run(
+        &self,
+        source: Option<&Source>,
+        arguments: Arguments,
+        directory: &Path,
+        media: f64,
+    ) -> Invocation {
         let limits = &self.settings.limits;
         let media = if media.is_finite() { media.clamp(0.0, 1e6) } else { 0.0 };
         let wall_time_max = limits.encode_time_base + limits.encode_time_per_media_second.mul_f64(media);
-        self.limited(&self.tools.ffmpeg.clone(), arguments, directory, wall_time_max)
+        self.limited(&self.tools.ffmpeg, source, arguments, Some(directory), wall_time_max)
     }
 
-    /// Wraps up a run of ffprobe or another short look at the source.
+    /// Wraps up a run that reads `source`, if it is not one of ours, and writes to `directory` only, if at all.
     pub(super) fn limited(
         &self,
         program: &Path,
+        source: Option<&Source>,
         arguments: Arguments,
-        directory: &Path,
+        directory: Option<&Path>,
         wall_time_max: Duration,
     ) -> Invocation {
         let limits = &self.settings.limits;
@@ -198,14 +205,21 @@ impl Pipeline {
         let cores = std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(1));
         let process = ProcessLimits {
             memory_bytes_max: limits.memory_bytes_max,
-            file_bytes_max: limits.file_bytes_max,
+            file_bytes_max: if directory.is_some() { limits.file_bytes_max } else { 0 },
             cpu_time_max: wall_time_max * cores,
         };
-        let (program, arguments) = self.tools.limited(program, &process, arguments.into_inner());
+        let sandbox = &self.settings.sandbox;
+        let policy = Policy {
+            mode: sandbox.mode(),
+            limits: process,
+            writes: directory.is_some(),
+            connect_port: source.and_then(|source| source.url().port_or_known_default()),
+        };
+        let (program, arguments) = sandbox.command(program, policy, arguments.into_inner());
         Invocation {
             program,
             arguments,
-            directory: directory.to_owned(),
+            directory: directory.unwrap_or(Path::new("/")).to_owned(),
             wall_time_max,
             stall_time_max: limits.stall_time_max,
             heartbeat: None,

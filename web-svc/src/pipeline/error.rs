@@ -61,8 +61,8 @@ pub enum SourceFault {
     /// The picture, or another part of the file, is in a format that is not decoded here.
     #[error("The file contains {0} data, which is not supported.")]
     UnsupportedCodec(String),
-    /// Dimensions that no real video has.
-    #[error("A picture of {width}x{height} pixels is not supported.")]
+    /// Dimensions that no real video has; none where ffprobe itself found them too large.
+    #[error("{}", size(*.width, *.height))]
     Dimensions {
         /// Coded width in pixels.
         width: u32,
@@ -77,6 +77,12 @@ pub enum SourceFault {
         /// Streams allowed.
         max: usize,
     },
+    /// More frames than any real video needs.
+    #[error("The video has more than {max} frames, which is not supported.")]
+    TooManyFrames {
+        /// Frames allowed.
+        max: u64,
+    },
     /// Longer than this installation allows.
     #[error("The video is {} long; at most {} are allowed.", clock(*.duration), clock(*.max))]
     TooLong {
@@ -88,6 +94,13 @@ pub enum SourceFault {
     /// The container is readable, but not one frame could be decoded.
     #[error("No picture could be decoded: {0}")]
     Undecodable(String),
+}
+
+fn size(width: u32, height: u32) -> String {
+    if width == 0 || height == 0 {
+        return "The pictures have no size, or are larger than is supported.".to_owned();
+    }
+    format!("A picture of {width}x{height} pixels is not supported.")
 }
 
 /// `3:07:09` for people.

@@ -51,7 +51,9 @@ pub use rendition::{InvalidRenditionName, RenditionName};
 pub use sniff::{Demuxer, SNIFF_BYTES, sniff};
 pub use source::{AudioTrack, Colour, NotHttp, Source, SourceInfo, Timestamp, VideoStream};
 pub use storyboard::Storyboard;
-pub use toolchain::{ProcessLimits, Toolchain};
+pub use toolchain::Toolchain;
+
+use crate::sandbox::Sandbox;
 
 /// The media tools of this machine with the limits they run under. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -74,6 +76,8 @@ pub struct Settings {
     pub preset: String,
     /// What is refused and when work is given up.
     pub limits: Limits,
+    /// How the two programs are confined.
+    pub sandbox: Sandbox,
 }
 
 impl Default for Settings {
@@ -84,6 +88,7 @@ impl Default for Settings {
             threads: 0,
             preset: "veryfast".to_owned(),
             limits: Limits::default(),
+            sandbox: Sandbox::none(),
         }
     }
 }
@@ -93,6 +98,8 @@ impl Default for Settings {
 pub struct Limits {
     /// Longest video accepted.
     pub duration_max: Duration,
+    /// Most frames (or packets of the picture) in one file, whatever its clock says.
+    pub frames_max: u64,
     /// Most streams (pictures, sound, subtitles, data) in one file.
     pub streams_max: usize,
     /// Most pixels in one picture.
@@ -115,6 +122,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             duration_max: Duration::from_secs(12 * 3600),
+            // 12 hours of 240 frames per second.
+            frames_max: 12 * 3600 * 240,
             streams_max: 64,
             pixels_max: 35_389_440,
             probe_time_max: Duration::from_secs(120),
@@ -133,7 +142,7 @@ impl Pipeline {
     /// # Errors
     /// [`PipelineError::Environment`] when ffmpeg or ffprobe is missing or cannot encode H.264 and AAC.
     pub async fn detect(settings: Settings) -> Result<Self, PipelineError> {
-        let tools = Toolchain::detect(&settings.ffmpeg, &settings.ffprobe).await?;
+        let tools = Toolchain::detect(&settings.ffmpeg, &settings.ffprobe, &settings.sandbox).await?;
         let http = reqwest::Client::builder()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())

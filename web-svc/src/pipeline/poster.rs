@@ -49,7 +49,7 @@ impl Pipeline {
             let mut arguments = self.ffmpeg_input(source, info.demuxer, seek);
             arguments.option("-filter_complex", &graph);
             let media = info.duration().as_secs_f64() / 10.0;
-            let picture = self.picture(arguments, OPERATION, directory.path(), media, cancel).await;
+            let picture = self.picture(arguments, OPERATION, Some(source), directory.path(), media, cancel).await;
             let Ok(picture) = picture.inspect_err(|error| tracing::debug!(%error, place, "no picture here")) else {
                 continue;
             };
@@ -67,18 +67,20 @@ impl Pipeline {
         best.map(|(_, picture)| picture).ok_or_else(|| PipelineError::transient(OPERATION, "no picture could be read"))
     }
 
-    /// Runs ffmpeg with inputs and a filter graph whose one picture is labelled `v0`, and answers that as a JPEG.
+    /// Runs ffmpeg with inputs and a filter graph whose one picture is labelled `v0`, and answers that as a JPEG. It may connect to
+    /// `source` only.
     pub(super) async fn picture(
         &self,
         mut arguments: Arguments,
         operation: &'static str,
+        source: Option<&Source>,
         directory: &Path,
         media_seconds: f64,
         cancel: &CancellationToken,
     ) -> Result<Bytes, PipelineError> {
         arguments.words("-map [v0] -frames:v 1 -c:v mjpeg -q:v 4 -map_metadata -1 -fflags +bitexact");
         arguments.words("-f image2 -update 1").word(PICTURE_FILE);
-        let mut invocation = self.ffmpeg_run(arguments, directory, media_seconds);
+        let mut invocation = self.ffmpeg_run(source, arguments, directory, media_seconds);
         // Nothing can be seen of its progress: the picture comes at the end.
         invocation.stall_time_max = invocation.wall_time_max;
         run(&invocation, cancel, &mut |_: &[u8]| Ok(true)).await.map_err(|error| error.during(operation))?;

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::Pipeline;
-use super::chunk::{is_about_the_source, last_line};
+use super::chunk::is_about_the_source;
 use super::command::{Arguments, fenced_input};
 use super::error::{PipelineError, SourceFault};
 use super::report::{Frame, Report, Stream};
 use super::run::{Invocation, RunError, capture, run};
 use super::sniff::{Demuxer, SNIFF_BYTES, sniff};
 use super::source::{Source, SourceInfo, Timestamp, VideoStream};
+use super::{Limits, Pipeline};
 
 const OPERATION: &str = "probe the source";
 /// ffprobe's answers are far shorter, even for a file with the most streams allowed.
@@ -126,14 +126,19 @@ impl Pipeline {
         let mut invocation = self.ffprobe_run(source, demuxer, &what);
         invocation.wall_time_max = self.settings.limits.probe_time_max * 10;
         let mut scan = PacketScan::default();
+        let limits = &self.settings.limits;
         let mut sink = |piece: &[u8]| {
             scan.push(piece);
-            Ok(true)
+            if scan.refusal(start, limits).is_some() { Err(RunError::Decided) } else { Ok(true) }
         };
-        let outcome = run(&invocation, cancel, &mut sink).await;
-        outcome.map_err(|error| verdict(error, demuxer))?;
-        let seconds = scan.end_seconds - start.seconds();
-        Ok(if seconds.is_finite() { seconds.max(0.0) } else { 0.0 })
+        match run(&invocation, cancel, &mut sink).await {
+            Ok(_) | Err(RunError::Decided) => {}
+            Err(error) => return Err(verdict(error, demuxer)),
+        }
+        match scan.refusal(start, limits) {
+            Some(fault) => Err(fault.into()),
+            None => Ok(scan.seconds(start)),
+        }
     }
 
     async fn ffprobe(
@@ -144,8 +149,19 @@ impl Pipeline {
         what: &str,
     ) -> Result<Vec<u8>, PipelineError> {
         let invocation = self.ffprobe_run(source, demuxer, what);
-        let outcome = capture(&invocation, cancel, REPORT_BYTES_MAX).await;
-        outcome.map(|(output, _)| output).map_err(|error| verdict(error, demuxer))
+        let mut outcome = capture(&invocation, cancel, REPORT_BYTES_MAX).await;
+        let mut in_doubt = outcome.as_ref().is_err_and(is_doubtful);
+        if in_doubt {
+            outcome = capture(&invocation, cancel, REPORT_BYTES_MAX).await;
+            in_doubt = outcome.as_ref().is_err_and(is_doubtful) && self.head(source).await.is_ok();
+        }
+        match outcome {
+            Ok((output, _)) => Ok(output),
+            Err(RunError::Failed { stderr, .. }) if in_doubt => {
+                Err(SourceFault::Damaged { container: demuxer, detail: in_words(&stderr) }.into())
+            }
+            Err(error) => Err(verdict(error, demuxer)),
+        }
     }
 
     fn ffprobe_run(&self, source: &Source, demuxer: Demuxer, what: &str) -> Invocation {
@@ -154,7 +170,7 @@ impl Pipeline {
         fenced_input(&mut arguments, demuxer, &self.settings.limits);
         arguments.option("-i", source.url());
         let time_max = self.settings.limits.probe_time_max;
-        self.limited(&self.tools.ffprobe.clone(), arguments, &std::env::temp_dir(), time_max)
+        self.limited(&self.tools.ffprobe, Some(source), arguments, None, time_max)
     }
 }
 
@@ -170,7 +186,7 @@ fn verdict(error: RunError, demuxer: Demuxer) -> PipelineError {
             SourceFault::UnsupportedCodec(refused_codec(&stderr).unwrap_or_default().to_owned()).into()
         }
         RunError::Failed { stderr, .. } if is_about_the_source(&stderr) => {
-            SourceFault::Damaged { container: demuxer, detail: damage(&stderr) }.into()
+            SourceFault::Damaged { container: demuxer, detail: in_words(&stderr) }.into()
         }
         RunError::TooMuchOutput => {
             SourceFault::Damaged { container: demuxer, detail: "its description is too long".to_owned() }.into()
@@ -179,20 +195,26 @@ fn verdict(error: RunError, demuxer: Demuxer) -> PipelineError {
     }
 }
 
+/// Whether nobody can tell from ffprobe's words if the file or the way to it is at fault: it crashed, ran out of memory, or met
+/// an end. What happens twice, while the source can be read, is the file's fault.
+fn is_doubtful(error: &RunError) -> bool {
+    matches!(error, RunError::Failed { stderr, .. } if refused_codec(stderr).is_none() && !is_about_the_source(stderr))
+}
+
 /// The codec that ffprobe was not allowed to open: `[gif @ 0x1] Codec (gif) not on whitelist 'h264,...'`.
 fn refused_codec(stderr: &str) -> Option<&str> {
     let line = stderr.lines().find(|line| line.contains("not on whitelist"))?;
     line.split_once("Codec (")?.1.split_once(')').map(|(codec, _)| codec)
 }
 
-/// ffprobe's complaint in words for people.
-fn damage(stderr: &str) -> String {
+/// The last complaint of ffmpeg or ffprobe without what is nobody's business: addresses in memory and of the source.
+pub(super) fn in_words(stderr: &str) -> String {
     if stderr.contains("moov atom not found") {
         return "the end of the file, which holds its index, is missing".to_owned();
     }
-    // The last line repeats the address of the source, which is nobody's business.
-    let line = last_line(stderr);
-    line.rsplit(": ").next().unwrap_or("it cannot be read").to_owned()
+    let line = stderr.lines().last().unwrap_or("it cannot be read");
+    let line = line.rsplit(": ").next().unwrap_or("it cannot be read");
+    line.rsplit("] ").next().unwrap_or(line).to_owned()
 }
 
 /// The latest end of any packet in ffprobe's `pts_time,duration_time` lines.
@@ -200,10 +222,26 @@ fn damage(stderr: &str) -> String {
 struct PacketScan {
     line: Vec<u8>,
     end_seconds: f64,
+    packets: u64,
 }
 
 impl PacketScan {
     const LINE_BYTES_MAX: usize = 256;
+
+    /// From the first picture to the end of what was seen.
+    fn seconds(&self, start: Timestamp) -> f64 {
+        let seconds = self.end_seconds - start.seconds();
+        if seconds.is_finite() { seconds.max(0.0) } else { 0.0 }
+    }
+
+    /// What is known before the end: a stream may have none.
+    fn refusal(&self, start: Timestamp, limits: &Limits) -> Option<SourceFault> {
+        let duration = Duration::from_secs_f64(self.seconds(start).min(1e12));
+        if duration > limits.duration_max {
+            return Some(SourceFault::TooLong { duration, max: limits.duration_max });
+        }
+        (self.packets > limits.frames_max).then_some(SourceFault::TooManyFrames { max: limits.frames_max })
+    }
 
     fn push(&mut self, piece: &[u8]) {
         for &byte in piece {
@@ -214,6 +252,7 @@ impl PacketScan {
                 continue;
             }
             let line = std::mem::take(&mut self.line);
+            self.packets += 1;
             let mut fields =
                 std::str::from_utf8(&line).unwrap_or_default().split(',').map(|field| field.trim().parse::<f64>());
             if let Some(Ok(pts)) = fields.next() {
@@ -237,11 +276,28 @@ mod tests {
     }
 
     #[test]
+    fn a_stream_without_end_is_refused_on_the_way() {
+        let start = Timestamp { ticks: 10, numerator: 1, denominator: 1 };
+        let limits = Limits { duration_max: Duration::from_secs(60), frames_max: 3, ..Limits::default() };
+        let mut scan = PacketScan::default();
+        scan.push(b"69.0,1.0\n");
+        assert_eq!(scan.refusal(start, &limits), None);
+        scan.push(b"70.0,1.0\n");
+        assert!(matches!(scan.refusal(start, &limits), Some(SourceFault::TooLong { .. })));
+        let mut clockless = PacketScan::default();
+        clockless.push(b"N/A,N/A\nN/A,N/A\nN/A,N/A\n");
+        assert_eq!(clockless.refusal(start, &limits), None);
+        clockless.push(b"N/A,N/A\n");
+        assert_eq!(clockless.refusal(start, &limits), Some(SourceFault::TooManyFrames { max: 3 }));
+    }
+
+    #[test]
     fn a_missing_index_is_told_in_words() {
-        assert!(damage("[mov @ 0x1] moov atom not found\nhttp://x/y: Invalid data").contains("index"));
+        assert!(in_words("[mov @ 0x1] moov atom not found\nhttp://x/y: Invalid data").contains("index"));
         assert_eq!(
-            damage("http://127.0.0.1:9/secret: Invalid data found when processing input"),
+            in_words("http://127.0.0.1:9/secret: Invalid data found when processing input"),
             "Invalid data found when processing input"
         );
+        assert_eq!(in_words("x\n[h264 @ 0x5581] no frame!"), "no frame!");
     }
 }

@@ -44,6 +44,7 @@ pub(super) struct Stream {
     avg_frame_rate: Option<String>,
     time_base: Option<String>,
     start_pts: Option<i64>,
+    nb_frames: Option<String>,
     pub(super) duration: Option<String>,
     channels: Option<u32>,
     #[serde(default)]
@@ -99,6 +100,10 @@ impl Report {
         let pixels = u64::from(width) * u64::from(height);
         if width < 2 || height < 2 || width > 16_384 || height > 16_384 || pixels > u64::from(limits.pixels_max) {
             return Err(SourceFault::Dimensions { width, height });
+        }
+        let frames = picture.nb_frames.as_deref().and_then(|frames| frames.parse::<u64>().ok());
+        if frames.is_some_and(|frames| frames > limits.frames_max) {
+            return Err(SourceFault::TooManyFrames { max: limits.frames_max });
         }
         Ok(())
     }
@@ -286,5 +291,13 @@ mod tests {
         assert_eq!(check("h264", 12_000), Err(SourceFault::Dimensions { width: 12_000, height: 12_000 }));
         assert_eq!(check("h264", 0), Err(SourceFault::Dimensions { width: 0, height: 12_000 }));
         assert_eq!(check("h264", 100), Ok(()));
+    }
+
+    #[test]
+    fn a_container_that_claims_a_flood_of_frames_is_refused() {
+        let json = r#"{"streams": [{"index": 0, "codec_type": "video", "codec_name": "h264", "width": 16, "height": 16,
+            "nb_frames": "11"}]}"#;
+        let check = |frames_max| report(json).check(&Limits { frames_max, ..Limits::default() });
+        assert_eq!((check(11), check(10)), (Ok(()), Err(SourceFault::TooManyFrames { max: 10 })));
     }
 }

@@ -50,6 +50,8 @@ pub(super) enum RunError {
     Stalled(Duration),
     #[error("it wrote more than expected")]
     TooMuchOutput,
+    #[error("what it wrote so far is enough")]
+    Decided,
     #[error("it ended with {status}: {stderr}")]
     Failed { status: ExitStatus, stderr: String },
 }
@@ -87,6 +89,8 @@ pub(super) async fn run(
     let mut group = ProcessGroup::of(&child);
     let outcome = watch(invocation, &mut child, cancel, sink).await;
     group.kill();
+    // Unconfined it may have left its group. An error: it has ended.
+    child.start_kill().ok();
     let status = child.wait().await?;
     group.disarm();
     let stderr = outcome?;
@@ -224,11 +228,7 @@ impl ProcessGroup {
 
     fn kill(&mut self) {
         // An error means that nothing of the group is left, which is what is wanted.
-        if let Some(group) = self.0
-            && let Err(error) = kill_process_group(group, Signal::KILL)
-        {
-            tracing::trace!(%error, "the process group had already ended");
-        }
+        self.0.and_then(|group| kill_process_group(group, Signal::KILL).ok());
     }
 
     /// The leader has been reaped, so its number may soon belong to another process.

@@ -107,7 +107,7 @@ impl Pipeline {
         tokio::fs::write(directory.path().join(FILM_FILE), film.concat()).await.map_err(failed)?;
         let mut arguments = self.ffmpeg_input_of_ours(FILM_FILE);
         arguments.option("-filter_complex", tiles_graph(board));
-        self.picture(arguments, OPERATION, directory.path(), board.seconds(), cancel).await
+        self.picture(arguments, OPERATION, None, directory.path(), board.seconds(), cancel).await
     }
 }
 

@@ -4,7 +4,7 @@ use thiserror::Error;
 use triton_api::client::ClientError;
 use triton_kit::{secret::SecretError, serve::BindError};
 
-use crate::{cluster, journal::EtcdError, pipeline::PipelineError, store::StoreError};
+use crate::{cluster, journal::EtcdError, pipeline::PipelineError, sandbox::SandboxError, store::StoreError};
 
 /// Why the service does not start. Each is a sentence for a person.
 #[derive(Debug, Error)]
@@ -46,6 +46,9 @@ pub enum StartError {
     /// ffmpeg is missing or too old.
     #[error("{0}. On Debian or Ubuntu: apt-get install ffmpeg")]
     Pipeline(#[from] PipelineError),
+    /// ffmpeg cannot be confined.
+    #[error("--sandbox (TRITON_SANDBOX): {0}")]
+    Sandbox(#[from] SandboxError),
     /// etcd cannot be used.
     #[error("--metadata (TRITON_METADATA): {0}. Is etcd running there?")]
     Etcd(#[from] EtcdError),

@@ -28,9 +28,10 @@ use crate::{
     janitor,
     journal::Journal,
     lead,
-    pipeline::{Pipeline, PipelineError, Settings},
+    pipeline::{Pipeline, Settings},
     ring::{Ring, RingLimits},
     routes,
+    sandbox::Sandbox,
     source::Sources,
     store::Store,
     upload::Uploads,
@@ -166,8 +167,14 @@ async fn start_node(
     }
 }
 
-async fn pipeline(config: &Config, threads: u32) -> Result<Pipeline, PipelineError> {
-    Pipeline::detect(Settings { threads, preset: config.x264_preset.clone(), ..Settings::default() }).await
+async fn pipeline(config: &Config, threads: u32) -> Result<Pipeline, StartError> {
+    // The data directory is what must not be readable, so the trial is made in it.
+    let sandbox = Sandbox::detect(config.sandbox, Sandbox::own_launcher(), config.data_dir.clone()).await?;
+    let confined = sandbox.to_string();
+    let settings = Settings { threads, preset: config.x264_preset.clone(), sandbox, ..Settings::default() };
+    let pipeline = Pipeline::detect(settings).await?;
+    tracing::info!(ffmpeg = pipeline.toolchain().version(), confined, "media tools");
+    Ok(pipeline)
 }
 
 /// Ready means: the database answers, changes can be committed, and a storage node can be reached. What has to route viewers

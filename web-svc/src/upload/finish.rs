@@ -61,8 +61,9 @@ pub(super) async fn queue(
     let source = app.sources.open(record.id, len_bytes);
     let cancel = CancellationToken::new();
     let _cancel_on_drop = cancel.clone().drop_guard();
-    let info = app.pipeline.probe(source.source(), &cancel).await?;
-    let plan = app.pipeline.plan(info, source.source(), &cancel).await?;
+    // Boxed: its state is large, and part of every request that may end an upload.
+    let info = Box::pin(app.pipeline.probe(source.source(), &cancel)).await?;
+    let plan = Box::pin(app.pipeline.plan(info, source.source(), &cancel)).await?;
     create_generation(app, record, revision, &plan).await.map_err(UploadError::Journal)
 }
 

@@ -14,18 +14,9 @@ async fn plan(bench: &Bench, name: &str) -> Plan {
     bench.pipeline.plan(info, &bench.server.source(name), &CancellationToken::new()).await.unwrap()
 }
 
-/// Numbered frames of 640x360 square pixels.
-fn square(rate: &str, frames: u32) -> Vec<String> {
-    sized(rate, frames, "640:360")
-}
-
-fn sized(rate: &str, frames: u32, size: &str) -> Vec<String> {
-    numbered(rate, frames, size).into_iter().map(|word| word.replace(",trim=", ",setsar=1,trim=")).collect()
-}
-
 /// Makes the source, takes its top rendition over and checks every frame of all renditions.
 async fn copied(bench: &Bench, name: &str, rate: &str, frames: u32, options: &str) -> Published {
-    make(&bench.path(name), &square(rate, frames), options);
+    make(&bench.path(name), &numbered(rate, frames, "640:360"), options);
     let plan = plan(bench, name).await;
     assert!(plan.copies_top, "{options}");
     let published = bench.publish_plan(name, plan).await;
@@ -60,7 +51,7 @@ async fn a_conforming_source_is_the_top_rendition_bit_for_bit_and_the_others_kee
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_copied_plays_from_both_manifests_with_its_sound() {
     let bench = Bench::start().await;
-    let inputs = [square("30", 610), clicks(20.3)].concat();
+    let inputs = [numbered("30", 610, "640:360"), clicks(20.3)].concat();
     make(&bench.path("a.mp4"), &inputs, &format!("{H264} -c:a aac"));
     let plan = plan(&bench, "a.mp4").await;
     assert!(plan.copies_top);
@@ -128,7 +119,7 @@ async fn what_a_player_could_tell_from_ours_is_encoded() {
         ),
     ];
     for (what, name, options) in doubtful {
-        make(&bench.path(name), &square("30", 330), options);
+        make(&bench.path(name), &numbered("30", 330, "640:360"), options);
         assert!(!plan(&bench, name).await.copies_top, "{what}");
     }
     // Noise takes more than viewers were promised.
@@ -140,7 +131,7 @@ async fn what_a_player_could_tell_from_ours_is_encoded() {
 #[tokio::test]
 async fn turned_and_trimmed_copies_of_a_conforming_source_are_encoded() {
     let bench = Bench::start().await;
-    make(&bench.path("plain.mp4"), &square("30", 330), H264);
+    make(&bench.path("plain.mp4"), &numbered("30", 330, "640:360"), H264);
     assert!(plan(&bench, "plain.mp4").await.copies_top);
     let plain = bench.path("plain.mp4").to_str().unwrap().to_owned();
     let from = |seek: &[&str]| [seek, &["-i", &plain]].concat().into_iter().map(str::to_owned).collect::<Vec<_>>();
@@ -156,7 +147,7 @@ async fn turned_and_trimmed_copies_of_a_conforming_source_are_encoded() {
 #[tokio::test]
 async fn a_small_source_is_only_copied() {
     let bench = Bench::start().await;
-    make(&bench.path("a.mp4"), &sized("25", 260, "160:90"), "-c:v libx264 -preset veryfast -g 50 -pix_fmt yuv420p");
+    make(&bench.path("a.mp4"), &numbered("25", 260, "160:90"), "-c:v libx264 -preset veryfast -g 50 -pix_fmt yuv420p");
     let plan = plan(&bench, "a.mp4").await;
     assert!(plan.copies_top && plan.encoded_rungs().is_empty(), "{:?}", plan.rungs);
     let published = bench.publish_plan("a.mp4", plan).await;

@@ -7,11 +7,15 @@ use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 use triton_api::Generation;
 use web_svc::pipeline::{
-    AudioRendition, Encoded, Growth, INIT_FILE, Pipeline, PipelineError, Plan, Presentation, RenditionName,
+    AudioRendition, Encoded, Growth, INIT_FILE, Limits, Pipeline, PipelineError, Plan, Presentation, RenditionName,
     RenditionOutput, Settings, Source, SourceInfo, Track, VideoRendition, segment_file,
 };
+use web_svc::sandbox::{Sandbox, SandboxMode};
 
 use crate::server::FileServer;
+
+/// What confines ffmpeg, here as in the service.
+pub(crate) const LAUNCHER: &str = env!("CARGO_BIN_EXE_web-svc");
 
 /// A directory of sources behind a server, and a pipeline to read them.
 pub(crate) struct Bench {
@@ -30,9 +34,14 @@ pub(crate) struct Published {
 
 impl Bench {
     pub(crate) async fn start() -> Self {
+        Self::with_limits(Limits::default()).await
+    }
+
+    pub(crate) async fn with_limits(limits: Limits) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let server = FileServer::start(directory.path()).await;
-        let settings = Settings { threads: 1, ..Settings::default() };
+        let launcher = Sandbox::detect(SandboxMode::Required, LAUNCHER.into(), directory.path().to_owned());
+        let settings = Settings { threads: 1, limits, sandbox: launcher.await.unwrap(), ..Settings::default() };
         let pipeline = Pipeline::detect(settings).await.unwrap();
         Self { directory, server, pipeline }
     }
