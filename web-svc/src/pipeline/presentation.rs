@@ -143,7 +143,7 @@ impl Presentation {
 impl AudioRendition {
     /// The language as manifests want it: a BCP 47 tag.
     pub fn language_tag(&self) -> Option<String> {
-        self.language.as_deref().and_then(bcp47)
+        self.language.as_deref().and_then(bcp47).map(|language| language.to_string())
     }
 }
 
