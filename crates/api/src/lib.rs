@@ -4,6 +4,7 @@
 //! It knows HTTP as a shape only: no server, no database, no file system.
 
 pub mod blob;
+pub mod caption;
 pub mod client;
 pub mod cluster;
 pub mod id;

@@ -8,6 +8,7 @@ use super::encoded::RenditionOutput;
 use super::language::bcp47;
 use super::rate::FrameRate;
 use super::rendition::RenditionName;
+use super::text_rendition::TextRendition;
 
 /// Everything that a player can fetch of one generation of a video.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,6 +17,7 @@ pub struct Presentation {
     pub(super) growth: Growth,
     pub(super) video: Vec<VideoRendition>,
     pub(super) audio: Vec<AudioRendition>,
+    pub(super) captions: Vec<TextRendition>,
 }
 
 /// Whether more segments will come.
@@ -111,7 +113,7 @@ impl Presentation {
         }
         video.retain(|rendition| !rendition.track.segments.is_empty());
         audio.retain(|rendition| !rendition.track.segments.is_empty());
-        Self { generation, growth, video, audio }
+        Self { generation, growth, video, audio, captions: Vec::new() }
     }
 
     /// The length of the longest track, in milliseconds.

@@ -1,13 +1,13 @@
-//! The still picture and the storyboard. A video without them plays, so they fail quietly.
+//! The still picture, the storyboard, and the captions that come with the file. A video without them plays, so they fail quietly.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{WorkError, lease::Leased};
+use super::{WorkError, captions, lease::Leased};
 use crate::{
     app::App,
-    catalog::VideoRecord,
+    catalog::{CaptionRecord, VideoRecord},
     pipeline::{PipelineError, Plan, Source},
 };
 
@@ -19,10 +19,13 @@ pub(crate) const SPRITE: &str = "storyboard.jpg";
 pub(crate) const CUES: &str = "storyboard.vtt";
 
 /// What the job leaves in its record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Stills {
     pub(super) poster: bool,
     pub(super) storyboard: bool,
+    /// A worker of an older version makes none.
+    #[serde(default)]
+    pub(super) captions: Vec<CaptionRecord>,
 }
 
 pub(super) async fn make(app: &App, leased: &Leased, plan: &Plan, source: &Source) -> Result<Value, WorkError> {
@@ -40,7 +43,8 @@ pub(super) async fn make(app: &App, leased: &Leased, plan: &Plan, source: &Sourc
             }
             None => false,
         };
-    serde_json::to_value(Stills { poster, storyboard }).map_err(|error| std::io::Error::other(error).into())
+    let captions = captions::make(app, leased, plan, source).await?;
+    serde_json::to_value(Stills { poster, storyboard, captions }).map_err(|error| std::io::Error::other(error).into())
 }
 
 async fn put(app: &App, leased: &Leased, file: &'static str, content: Bytes) -> Result<(), WorkError> {
