@@ -1,3 +1,5 @@
+use std::fmt::Write as _;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -123,10 +125,10 @@ proptest! {
         let mut subrip = String::new();
         for (number, (start_ms, long_ms, text)) in cues.iter().enumerate() {
             if numbered {
-                subrip += &format!("{}{line_end}", number + 1);
+                write!(subrip, "{}{line_end}", number + 1).unwrap();
             }
             let times = format!("{} --> {}", clock(*start_ms, ','), clock(start_ms + long_ms, ','));
-            subrip += &format!("{times}{line_end}{text}{line_end}{line_end}");
+            write!(subrip, "{times}{line_end}{text}{line_end}{line_end}").unwrap();
         }
         let mut expected = cues;
         expected.sort_by_key(|cue| cue.0);

@@ -59,9 +59,9 @@ fn push_block(out: &mut String, first: usize, block: &[&str]) -> Result<bool, Ca
     if let Some(stray) = text.iter().position(|line| line.contains(ARROW)) {
         return Err(bad(first + at + 1 + stray, "an empty line is missing before this caption."));
     }
-    before.iter().for_each(|line| push(out, line));
+    push_all(out, before);
     push(out, format!("{} {ARROW} {} {settings}", Clock(start_ms), Clock(end_ms)).trim_end());
-    text.iter().for_each(|line| push(out, line));
+    push_all(out, text);
     Ok(true)
 }
 
@@ -73,8 +73,14 @@ fn push_other(out: &mut String, first: usize, block: &[&str]) -> Result<(), Capt
             "there are no times here. A caption has its times in its first or second line, and no empty line inside.";
         return Err(CaptionError::Line { line: first, what });
     }
-    block.iter().for_each(|line| push(out, line));
+    push_all(out, block);
     Ok(())
+}
+
+fn push_all(out: &mut String, lines: &[&str]) {
+    for line in lines {
+        push(out, line);
+    }
 }
 
 fn push(out: &mut String, line: &str) {

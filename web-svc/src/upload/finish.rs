@@ -61,7 +61,8 @@ pub(super) async fn queue(
     let source = app.sources.open(record.id, len_bytes);
     let cancel = CancellationToken::new();
     let _cancel_on_drop = cancel.clone().drop_guard();
-    let info = app.pipeline.probe(source.source(), &cancel).await?;
+    // On the heap: every upload carries this future along, and only its last moment needs it.
+    let info = Box::pin(app.pipeline.probe(source.source(), &cancel)).await?;
     create_generation(app, record, revision, &Plan::new(info)).await.map_err(UploadError::Journal)
 }
 

@@ -80,7 +80,7 @@ pub(super) async fn put(
 ) -> Result<(StatusCode, Json<Caption>), ApiError> {
     // A video that is not there is told before its captions are read.
     find_received(&app, id).await?;
-    let label = label(query.label)?;
+    let label = label(query.label.as_deref())?;
     let text = webvtt(request).await?;
     let upload = Upload { language, label, kind: query.kind.unwrap_or_default(), blake3: BlobHash::of(&text), text };
     let (status, record) = upload.save(&app, id).await?;
@@ -163,8 +163,8 @@ fn charset(headers: &HeaderMap) -> Option<String> {
 }
 
 /// A label that can be shown; an empty one is none.
-fn label(text: Option<String>) -> Result<Option<String>, ApiError> {
-    let Some(label) = text.as_deref().map(str::trim).filter(|label| !label.is_empty()) else { return Ok(None) };
+fn label(text: Option<&str>) -> Result<Option<String>, ApiError> {
+    let Some(label) = text.map(str::trim).filter(|label| !label.is_empty()) else { return Ok(None) };
     if label.chars().count() > LABEL_CHARS_MAX || label.chars().any(char::is_control) {
         let detail = format!("A label has at most {LABEL_CHARS_MAX} characters, all on one line.");
         return Err(ApiError::new(ProblemType::Unprocessable, detail));
@@ -189,8 +189,8 @@ mod tests {
 
     #[test]
     fn a_label_is_one_line() {
-        assert_eq!(label(Some("  Commentary ".to_owned())).unwrap().as_deref(), Some("Commentary"));
-        assert_eq!(label(Some(" ".to_owned())).unwrap(), None);
-        assert!(label(Some("a\nb".to_owned())).is_err() && label(Some("x".repeat(LABEL_CHARS_MAX + 1))).is_err());
+        assert_eq!(label(Some("  Commentary ")).unwrap().as_deref(), Some("Commentary"));
+        assert_eq!(label(Some(" ")).unwrap(), None);
+        assert!(label(Some("a\nb")).is_err() && label(Some(&"x".repeat(LABEL_CHARS_MAX + 1))).is_err());
     }
 }
