@@ -135,7 +135,9 @@ proptest! {
         let expected: Vec<_> = expected.iter().map(|(start_ms, long_ms, text)| {
             (format!("{} --> {}", clock(*start_ms, '.'), clock(start_ms + long_ms, '.')), text.clone())
         }).collect();
-        prop_assert_eq!(shown(&convert(&subrip).unwrap()), expected);
+        let webvtt = convert(&subrip).unwrap();
+        prop_assert!(!webvtt.contains('<'), "what is no tag is escaped: {}", webvtt);
+        prop_assert_eq!(shown(&webvtt), expected);
     }
 
     #[test]

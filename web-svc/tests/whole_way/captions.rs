@@ -184,6 +184,10 @@ async fn an_upload_replaces_the_former_one_and_leaves_nothing_of_it() {
         (0..4).map(|number| put(&web, id, "pt-BR", format!("WEBVTT\n\n00:01.000 --> 00:02.000\nrival {number}\n")));
     futures_util::future::join_all(rivals).await;
     assert!(web.text(&second.url).await.contains("rival"));
+    // And with the same text: who comes second keeps the first one's, and takes its own away again.
+    let twins = (0..4).map(|_| put(&web, id, "pt-BR", UPLOADED));
+    futures_util::future::join_all(twins).await;
+    assert!(web.text(&second.url).await.contains("uploaded"));
     eventually(SETTLE_DEADLINE, || async { blobs(&web).await == without + 1 }).await;
     web.client().delete_captions(id, &language("pt-BR")).await.unwrap();
     assert_eq!(status(&web, &second.url).await, 404);
