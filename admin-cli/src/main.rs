@@ -1,6 +1,7 @@
 //! `tritonctl`: the operator's command line for TritonTube.
 
 mod args;
+mod captions;
 mod cluster;
 mod completions;
 mod failure;

@@ -9,6 +9,7 @@ use triton_api::{
 };
 
 use crate::{
+    captions::{self, CaptionsCommand},
     failure::Failure,
     measure::{self, bytes, clock, percent},
     session::Session,
@@ -57,6 +58,9 @@ pub(crate) enum VideoCommand {
         #[arg(value_parser = measure::id::<VideoId>)]
         id: VideoId,
     },
+    /// List, add and delete captions
+    #[command(subcommand)]
+    Captions(CaptionsCommand),
     /// Delete a video for good
     Delete {
         /// The video
@@ -100,6 +104,7 @@ pub(crate) async fn run(session: &Session, command: VideoCommand) -> Result<(), 
             let video = session.client.retry(id).await?;
             session.output.show(&video, |video| render(session, video))
         }
+        VideoCommand::Captions(command) => captions::run(session, command).await,
         VideoCommand::Delete { id } => {
             session.client.delete(id).await?;
             session.output.note(&format!("Deleted {id}."));

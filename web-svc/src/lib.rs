@@ -1,6 +1,7 @@
 //! TritonTube's web service: REST API, catalog, transcode pipeline, cluster control and the embedded page.
 
 pub mod app;
+pub mod captions;
 pub mod catalog;
 pub mod cluster;
 pub mod config;

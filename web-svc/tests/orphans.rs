@@ -26,6 +26,7 @@ fn video(state: VideoState, generation: u32) -> VideoRecord {
         original: Original { len_bytes: 1, file_name: String::new() },
         generation: Generation::new(generation),
         published: None,
+        captions: Vec::new(),
         uploader: None,
         rest: Rest::new(),
     }

@@ -30,6 +30,7 @@ pub(crate) fn video(title: &str, state: VideoState) -> Video {
         playback: None,
         visibility: Visibility::Public,
         created_at: "2026-11-23T02:30:00Z".parse().unwrap(),
+        captions: Vec::new(),
         original_bytes: 5 << 20,
     }
 }

@@ -1,6 +1,7 @@
 //! `tritonctl` as a person runs it: the real program against a server that answers what the test says.
 #![allow(clippy::unwrap_used, reason = "test code")]
 
+mod captions;
 mod connection;
 mod lists;
 mod metadata;

@@ -172,7 +172,7 @@ fn plan(seconds: u32) -> anyhow::Result<Plan> {
         colour: Colour::Bt709,
     };
     let sound = AudioTrack { index: 1, codec: "aac".to_owned(), language: None, title: None, channels: 1 };
-    let info = SourceInfo { demuxer: Demuxer::Mov, video, audio: vec![sound] };
+    let info = SourceInfo { demuxer: Demuxer::Mov, video, audio: vec![sound], captions: Vec::new() };
     ensure!(!info.duration().is_zero(), "a clip of no length");
     Ok(Plan::new(info))
 }

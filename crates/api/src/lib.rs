@@ -4,10 +4,12 @@
 //! It knows HTTP as a shape only: no server, no database, no file system.
 
 pub mod blob;
+pub mod caption;
 pub mod client;
 pub mod cluster;
 pub mod id;
 pub mod job;
+pub mod language;
 pub mod layout;
 pub mod metadata;
 pub mod problem;
@@ -21,6 +23,7 @@ pub mod video;
 
 pub use blob::{BlobHash, BlobKey};
 pub use id::{Epoch, Generation, NodeId, NodeUrl, PartitionId, VideoId};
+pub use language::Language;
 pub use problem::{Problem, ProblemType};
 
 use serde::{Deserialize, Serialize};

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::VideoId;
+use crate::{VideoId, caption::Caption};
 
 /// Paths of the video API and of the media.
 pub mod route {
@@ -128,6 +128,9 @@ pub struct Video {
     pub renditions: Vec<Rendition>,
     /// Where it plays; null until it is playable.
     pub playback: Option<Playback>,
+    /// What can be read along with it, in the order of the languages' tags.
+    #[serde(default)]
+    pub captions: Vec<Caption>,
     /// Who finds it.
     pub visibility: Visibility,
     /// When the upload began.

@@ -4,6 +4,7 @@
 //! they are, so that an older process can run beside a newer one (see [`rest`]). What lives by itself inside of a record,
 //! such as a lease, has a `rest` of its own: the next lease must not inherit from the one before.
 
+mod caption;
 mod job;
 pub(crate) mod rest;
 mod title;
@@ -13,6 +14,7 @@ mod upload;
 mod video;
 pub mod view;
 
+pub use caption::{CaptionRecord, Offered};
 pub use job::{JobKind, JobRecord, Lease};
 pub use title::{Title, TitleError, title_of_file};
 pub use track::{StoredRendition, TrackKind, TrackRecord};

@@ -112,11 +112,13 @@ mod tests {
 
     fn video() -> Value {
         let rendition = json!({"name": "360p", "width": 640, "height": 360, "bitrate_bps": 1, "codecs": "avc1"});
+        let caption =
+            json!({"language": "en", "label": null, "kind": "subtitles", "file": "0.vtt", "blake3": "00".repeat(32)});
         let published = json!({"generation": 1, "duration_ms": 1, "width": 640, "height": 360, "poster": true,
-            "storyboard": true, "renditions": [rendition, rendition]});
+            "storyboard": true, "renditions": [rendition, rendition], "captions": [caption]});
         json!({"v": 1, "id": VIDEO, "title": "t", "description": "", "visibility": "public", "state": "ready",
             "reason": null, "created_at": THEN, "original": {"len_bytes": 1, "file_name": "f"}, "generation": 1,
-            "published": published, "uploader": null})
+            "published": published, "captions": [caption, caption], "uploader": null})
     }
 
     fn job() -> Value {
@@ -130,7 +132,8 @@ mod tests {
         let start = json!({"ticks": 0, "numerator": 1, "denominator": 1});
         let video = json!({"index": 0, "codec": "h264", "width": 640, "height": 360, "frame_rate": "30", "frames": 90,
             "start": start, "interlaced": false, "pixel_format": "yuv420p", "colour": "bt709"});
-        let info = json!({"demuxer": "mov", "video": video, "audio": []});
+        let track = json!({"index": 2, "codec": "subrip", "language": null, "title": "t", "hearing_impaired": true});
+        let info = json!({"demuxer": "mov", "video": video, "audio": [], "captions": [track]});
         serde_json::to_value(Plan::new(serde_json::from_value(info).unwrap())).unwrap()
     }
 
@@ -170,7 +173,7 @@ mod tests {
                 "timescale": 1, "segments": [[1, 2], [3, 4]], "kind": kind}));
         }
         keeps_everything::<TrashRecord>(&json!({"v": 1, "video_id": VIDEO, "generation": 1, "parts": 1,
-            "renditions": ["360p"], "segments": 1, "not_before": THEN}));
+            "renditions": ["360p"], "segments": 1, "captions": ["0.vtt"], "not_before": THEN}));
         keeps_everything::<LayoutRecord>(&json!({"current": layout(), "next": layout()}));
         keeps_everything::<StagedLayout>(&json!({"nodes": [{"node": node(), "remove": true}]}));
         keeps_everything::<MigrationRecord>(&json!({"from": 1, "to": 2, "phase": "copying", "paused": false,

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use triton_api::{BlobKey, Generation, VideoId};
 
-use super::{Rest, VideoRecord};
+use super::{CaptionRecord, Rest, VideoRecord};
 use crate::pipeline::Plan;
 
 /// The blobs of one generation of a video, or of its original (generation 0), that nothing refers to any more.
@@ -26,6 +26,9 @@ pub struct TrashRecord {
     pub renditions: Vec<String>,
     /// Segments of each rendition at most.
     pub segments: u32,
+    /// The names of the files of captions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub captions: Vec<String>,
     /// Not to be emptied before, so that who just began to read can finish.
     pub not_before: Timestamp,
     /// Fields of newer versions.
@@ -49,6 +52,7 @@ impl TrashRecord {
             parts: 0,
             renditions: renditions.map(|name| name.as_str().to_owned()).collect(),
             segments,
+            captions: (0..plan.info.captions.len()).map(CaptionRecord::embedded_file).collect(),
             not_before,
             rest: Rest::new(),
         }
@@ -56,8 +60,28 @@ impl TrashRecord {
 
     /// The parts of an original.
     pub fn of_original(video_id: VideoId, parts: u64, not_before: Timestamp) -> Self {
-        let generation = Generation::new(0);
-        Self { v: 1, video_id, generation, parts, renditions: Vec::new(), segments: 0, not_before, rest: Rest::new() }
+        Self {
+            v: 1,
+            video_id,
+            generation: Generation::new(0),
+            parts,
+            renditions: Vec::new(),
+            segments: 0,
+            captions: Vec::new(),
+            not_before,
+            rest: Rest::new(),
+        }
+    }
+
+    /// Uploaded captions of a video that stays.
+    pub fn of_captions(video_id: VideoId, captions: Vec<String>, not_before: Timestamp) -> Self {
+        Self::of_original(video_id, 0, not_before).with_captions(captions)
+    }
+
+    /// The same and uploaded captions.
+    #[must_use]
+    pub fn with_captions(self, captions: Vec<String>) -> Self {
+        Self { captions, ..self }
     }
 
     /// Every key that may exist.
@@ -74,6 +98,8 @@ impl TrashRecord {
                 .chain(files)
                 .filter_map(|file| VideoRecord::media_file(self.video_id, self.generation, rendition, &file))
         });
-        parts.chain(stills).chain(segments)
+        let captions =
+            self.captions.iter().filter_map(|file| CaptionRecord::blob(self.video_id, self.generation, file));
+        parts.chain(stills).chain(segments).chain(captions)
     }
 }

@@ -7,7 +7,7 @@ use triton_api::{
     video::{Rendition, VideoState, Visibility},
 };
 
-use super::{Rest, rest::keeps_unknown_fields};
+use super::{CaptionRecord, Rest, rest::keeps_unknown_fields};
 
 /// The length of each part of an original but the last, in bytes.
 pub const PART_BYTES: u64 = 8 * 1024 * 1024;
@@ -40,6 +40,9 @@ pub struct VideoRecord {
     /// What plays.
     #[serde(default)]
     pub published: Option<Published>,
+    /// Captions that were sent on their own, which every generation has.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub captions: Vec<CaptionRecord>,
     /// The process that receives the upload, while it does.
     #[serde(default)]
     pub uploader: Option<String>,
@@ -84,6 +87,9 @@ pub struct Published {
     pub poster: bool,
     /// Whether there are thumbnails.
     pub storyboard: bool,
+    /// The text tracks of the file, one of each language.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub captions: Vec<CaptionRecord>,
     /// Since when it plays, while later parts of it are still being made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub growing_since: Option<Timestamp>,

@@ -5,7 +5,7 @@ use triton_api::{
     video::{Playback, Video, VideoState, route},
 };
 
-use super::{JobKind, JobRecord, VideoRecord};
+use super::{JobKind, JobRecord, Offered, VideoRecord};
 
 /// A video as the API shows it; `jobs` are those of its present generation.
 pub fn video(record: &VideoRecord, jobs: &[JobRecord]) -> Video {
@@ -33,6 +33,7 @@ pub fn video(record: &VideoRecord, jobs: &[JobRecord]) -> Video {
             poster: p.poster.then(|| at(route::POSTER)),
             storyboard: p.storyboard.then(|| at(route::STORYBOARD)),
         }),
+        captions: Offered::of(record).iter().map(|caption| caption.view(record.id)).collect(),
         visibility: record.visibility,
         created_at: record.created_at,
         original_bytes: record.original.len_bytes,
@@ -90,7 +91,7 @@ fn subject(record: &JobRecord, siblings: &[JobRecord]) -> String {
     match record.kind {
         JobKind::Chunk { index } => format!("picture, chunk {} of {chunks}", index + 1),
         JobKind::Audio { index } => format!("sound, track {}", index + 1),
-        JobKind::Poster => "poster".to_owned(),
+        JobKind::Poster => "poster and captions".to_owned(),
         JobKind::Finalize => "storyboard and publication".to_owned(),
     }
 }

@@ -120,10 +120,11 @@ impl Cluster {
         Ok(Search { record, lost, remaining })
     }
 
-    /// Every blob that a video needs to play, and its original.
+    /// Every blob that a video needs to play, its captions, and its original.
     async fn keys_of(&self, video: &VideoRecord) -> Result<Vec<BlobKey>, ClusterError> {
         let mut keys: Vec<_> =
             (0..video.original.parts()).map(|part| VideoRecord::original_part(video.id, part)).collect();
+        keys.extend(video.caption_blobs());
         let Some(published) = &video.published else { return Ok(keys) };
         let still = |file| VideoRecord::still_file(video.id, published.generation, file);
         keys.extend(published.poster.then(|| still("poster.jpg")));

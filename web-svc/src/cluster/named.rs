@@ -6,7 +6,10 @@ use futures_util::TryStreamExt;
 use serde::Deserialize;
 use triton_api::{BlobKey, Generation, VideoId};
 
-use crate::store::{Snapshot, StoreError};
+use crate::{
+    catalog::CaptionRecord,
+    store::{Snapshot, StoreError},
+};
 
 /// What is referred to of one video.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -14,6 +17,8 @@ struct Generations {
     /// A record of it is not understood: everything may be referred to.
     all: bool,
     some: BTreeSet<u32>,
+    /// The files of uploaded captions, which are replaced while their video stays.
+    captions: BTreeSet<String>,
 }
 
 /// What all records together refer to.
@@ -26,11 +31,18 @@ struct Referring {
     generation: Generation,
     #[serde(default)]
     published: Option<Publication>,
+    #[serde(default)]
+    captions: Vec<Caption>,
 }
 
 #[derive(Deserialize)]
 struct Publication {
     generation: Generation,
+}
+
+#[derive(Deserialize)]
+struct Caption {
+    file: String,
 }
 
 impl Named {
@@ -49,7 +61,7 @@ impl Named {
     /// As if everything of a video were referred to.
     #[cfg(test)]
     pub(super) fn all_of(id: VideoId) -> Self {
-        Self(HashMap::from([(id, Generations { all: true, some: BTreeSet::new() })]))
+        Self(HashMap::from([(id, Generations { all: true, ..Generations::default() })]))
     }
 
     fn take(&mut self, record: &str, json: &str) {
@@ -65,6 +77,7 @@ impl Named {
                     Ok(video) => {
                         named.some.insert(video.generation.get());
                         named.some.extend(video.published.map(|published| published.generation.get()));
+                        named.captions.extend(video.captions.into_iter().map(|caption| caption.file));
                     }
                     Err(_) => named.all = true,
                 }
@@ -86,7 +99,13 @@ impl Named {
             return false;
         };
         let (Ok(id), Ok(generation)) = (id.parse::<VideoId>(), generation.parse::<u32>()) else { return false };
-        self.0.get(&id).is_none_or(|named| !named.all && !named.some.contains(&generation))
+        self.0.get(&id).is_none_or(|named| {
+            let is_named = match CaptionRecord::uploaded_file(key) {
+                Some(file) => named.captions.contains(file),
+                None => named.some.contains(&generation),
+            };
+            !named.all && !is_named
+        })
     }
 }
 
@@ -111,6 +130,18 @@ mod tests {
             named.take(&record.replace("ID", &id.to_string()), "{}");
         }
         assert!((3..7).all(|generation| !orphan(&named, id, &format!("{generation}/a/b"))));
+    }
+
+    #[test]
+    fn an_uploaded_caption_is_referred_to_by_its_name_alone() {
+        let (id, mut named) = (VideoId::generate(), Named::default());
+        named.take(&format!("video/{id}"), r#"{"generation": 1, "captions": [{"file": "en-1.vtt", "new": true}]}"#);
+        assert!(!orphan(&named, id, "0/captions/en-1.vtt") && !orphan(&named, id, "1/captions/0.vtt"));
+        assert!(orphan(&named, id, "0/captions/en-2.vtt"), "its process died before it wrote down the reference");
+        named.take(&format!("trash/{id}/en-2.vtt"), "{}");
+        assert!(!orphan(&named, id, "0/captions/en-2.vtt"), "the janitor is about to delete it");
+        named.take(&format!("video/{id}"), r#"{"generation": 1, "captions": ["of another shape"]}"#);
+        assert!(!orphan(&named, id, "0/captions/fr-1.vtt"));
     }
 
     #[test]

@@ -52,6 +52,11 @@ impl RecordKey {
         Self(format!("{}{generation}", Self::trash_prefix(id)))
     }
 
+    /// An uploaded caption to delete, while its video stays.
+    pub fn caption_trash(id: VideoId, file: &str) -> Self {
+        Self(format!("{}{file}", Self::trash_prefix(id)))
+    }
+
     /// What the keys of all trash of a video begin with.
     pub fn trash_prefix(id: VideoId) -> String {
         format!("trash/{id}/")

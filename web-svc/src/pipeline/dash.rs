@@ -3,11 +3,15 @@
 use jiff::Timestamp;
 use quick_xml::se::Serializer;
 use serde::Serialize;
+use triton_api::caption::CaptionKind;
 
 use super::presentation::{AudioRendition, Growth, Presentation, SegmentInfo, Track, VideoRendition};
+use super::text_rendition::TextRendition;
 
 /// How often a player asks again while segments are still being made.
 const UPDATE_SECONDS: f64 = 2.0;
+/// What text has to claim as its bit rate: it costs nothing beside a picture.
+const TEXT_BANDWIDTH_BPS: u64 = 1000;
 
 #[derive(Serialize)]
 #[serde(rename = "MPD")]
@@ -54,10 +58,10 @@ struct AdaptationSet {
     mime_type: &'static str,
     #[serde(rename = "@lang", skip_serializing_if = "Option::is_none")]
     language: Option<String>,
-    #[serde(rename = "@segmentAlignment")]
-    segment_alignment: bool,
-    #[serde(rename = "@startWithSAP")]
-    start_with_sap: u8,
+    #[serde(rename = "@segmentAlignment", skip_serializing_if = "Option::is_none")]
+    segment_alignment: Option<bool>,
+    #[serde(rename = "@startWithSAP", skip_serializing_if = "Option::is_none")]
+    start_with_sap: Option<u8>,
     // The schema wants its elements in this order.
     #[serde(rename = "Label", skip_serializing_if = "Option::is_none")]
     label: Option<String>,
@@ -65,6 +69,23 @@ struct AdaptationSet {
     role: Option<Descriptor>,
     #[serde(rename = "Representation")]
     representations: Vec<Representation>,
+}
+
+impl AdaptationSet {
+    /// One without content.
+    fn of(id: usize) -> Self {
+        Self {
+            id,
+            content_type: "",
+            mime_type: "",
+            language: None,
+            segment_alignment: None,
+            start_with_sap: None,
+            label: None,
+            role: None,
+            representations: Vec::new(),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -75,12 +96,12 @@ struct Descriptor {
     value: &'static str,
 }
 
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 struct Representation {
     #[serde(rename = "@id")]
     id: String,
-    #[serde(rename = "@codecs")]
-    codecs: String,
+    #[serde(rename = "@codecs", skip_serializing_if = "Option::is_none")]
+    codecs: Option<String>,
     #[serde(rename = "@bandwidth")]
     bandwidth: u64,
     #[serde(rename = "@width", skip_serializing_if = "Option::is_none")]
@@ -95,8 +116,10 @@ struct Representation {
     sampling_rate: Option<u32>,
     #[serde(rename = "AudioChannelConfiguration", skip_serializing_if = "Option::is_none")]
     channels: Option<Descriptor>,
-    #[serde(rename = "SegmentTemplate")]
-    template: SegmentTemplate,
+    #[serde(rename = "BaseURL", skip_serializing_if = "Option::is_none")]
+    base_url: Option<String>,
+    #[serde(rename = "SegmentTemplate", skip_serializing_if = "Option::is_none")]
+    template: Option<SegmentTemplate>,
 }
 
 #[derive(Serialize)]
@@ -156,6 +179,8 @@ impl Presentation {
             .flat_map(|track| track.segments.iter().map(|segment| track.in_seconds(segment.duration_ticks)));
         let video = (!self.video.is_empty()).then(|| video_set(&self.video));
         let audio = self.audio.iter().zip(1..).map(|(rendition, id)| audio_set(rendition, id));
+        // Numbers of their own: an update of a growing manifest may bring more of one kind, and must not renumber the other.
+        let captions = self.captions.iter().zip(100..).map(|(rendition, id)| text_set(rendition, id));
         Mpd {
             namespace: "urn:mpeg:dash:schema:mpd:2011",
             profiles: "urn:mpeg:dash:profile:isoff-live:2011",
@@ -169,7 +194,7 @@ impl Presentation {
                 id: "0",
                 start: "PT0S",
                 base_url: format!("{}/", self.generation),
-                adaptation_sets: video.into_iter().chain(audio).collect(),
+                adaptation_sets: video.into_iter().chain(audio).chain(captions).collect(),
             },
         }
     }
@@ -184,15 +209,12 @@ fn video_set(renditions: &[VideoRendition]) -> AdaptationSet {
         ..representation(&rendition.track)
     };
     AdaptationSet {
-        id: 0,
         content_type: "video",
         mime_type: "video/mp4",
-        language: None,
-        segment_alignment: true,
-        start_with_sap: 1,
-        role: None,
-        label: None,
+        segment_alignment: Some(true),
+        start_with_sap: Some(1),
         representations: renditions.iter().map(representation).collect(),
+        ..AdaptationSet::of(0)
     }
 }
 
@@ -201,12 +223,11 @@ fn audio_set(rendition: &AudioRendition, id: usize) -> AdaptationSet {
     let stereo = Descriptor { scheme: "urn:mpeg:dash:23003:3:audio_channel_configuration:2011", value: "2" };
     let role = Descriptor { scheme: "urn:mpeg:dash:role:2011", value: if id == 1 { "main" } else { "alternate" } };
     AdaptationSet {
-        id,
         content_type: "audio",
         mime_type: "audio/mp4",
         language: rendition.language_tag(),
-        segment_alignment: true,
-        start_with_sap: 1,
+        segment_alignment: Some(true),
+        start_with_sap: Some(1),
         role: Some(role),
         label: rendition.title.clone(),
         representations: vec![Representation {
@@ -214,27 +235,45 @@ fn audio_set(rendition: &AudioRendition, id: usize) -> AdaptationSet {
             channels: Some(stereo),
             ..representation(track)
         }],
+        ..AdaptationSet::of(id)
+    }
+}
+
+/// A whole file, seen from the folder of the generation.
+fn text_set(rendition: &TextRendition, id: usize) -> AdaptationSet {
+    let role = match rendition.kind {
+        CaptionKind::Subtitles => "subtitle",
+        CaptionKind::Captions => "caption",
+    };
+    AdaptationSet {
+        content_type: "text",
+        mime_type: "text/vtt",
+        language: Some(rendition.language.to_string()),
+        role: Some(Descriptor { scheme: "urn:mpeg:dash:role:2011", value: role }),
+        label: rendition.label.clone(),
+        representations: vec![Representation {
+            id: format!("captions-{}", rendition.language),
+            bandwidth: TEXT_BANDWIDTH_BPS,
+            base_url: Some(format!("../captions/{}", rendition.file())),
+            ..Representation::default()
+        }],
+        ..AdaptationSet::of(id)
     }
 }
 
 fn representation(track: &Track) -> Representation {
     Representation {
         id: track.name.to_string(),
-        codecs: track.codecs.clone(),
+        codecs: Some(track.codecs.clone()),
         bandwidth: track.peak_bandwidth_bps(),
-        width: None,
-        height: None,
-        frame_rate: None,
-        pixel_aspect: None,
-        sampling_rate: None,
-        channels: None,
-        template: SegmentTemplate {
+        template: Some(SegmentTemplate {
             timescale: track.timescale,
             start_number: 1,
             initialization: "$RepresentationID$/init.mp4",
             media: "$RepresentationID$/seg-$Number%05d$.m4s",
             timeline: SegmentTimeline { entries: timeline(&track.segments) },
-        },
+        }),
+        ..Representation::default()
     }
 }
 

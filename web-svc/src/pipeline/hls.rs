@@ -10,9 +10,10 @@ use m3u8_rs::{
 use super::encoded::{INIT_FILE, segment_file};
 use super::presentation::{Growth, Presentation, Track, VideoRendition};
 use super::rendition::RenditionName;
+use super::text_rendition;
 
 /// `EXT-X-MAP` outside of I-frame playlists needs 6; fragmented MP4 is customary with 7.
-const VERSION: usize = 7;
+pub(super) const VERSION: usize = 7;
 const AUDIO_GROUP: &str = "audio";
 
 impl Presentation {
@@ -23,7 +24,7 @@ impl Presentation {
             independent_segments: true,
             start: self.start(),
             variants: self.video.iter().map(|rendition| self.variant(rendition)).collect(),
-            alternatives: self.alternatives(),
+            alternatives: self.alternatives().into_iter().chain(self.hls_captions_group()).collect(),
             ..MasterPlaylist::default()
         };
         text(|out| playlist.write_to(out))
@@ -68,6 +69,7 @@ impl Presentation {
             resolution: Some(Resolution { width: rendition.width.into(), height: rendition.height.into() }),
             frame_rate: Some((rendition.frame_rate.fps() * 1000.0).round() / 1000.0),
             audio: (!self.audio.is_empty()).then(|| AUDIO_GROUP.to_owned()),
+            subtitles: (!self.captions.is_empty()).then(|| text_rendition::GROUP.to_owned()),
             ..VariantStream::default()
         }
     }
@@ -122,7 +124,7 @@ fn target_duration(track: &Track) -> u64 {
 }
 
 /// Quoted strings in playlists hold neither quotes nor line ends.
-fn quotable(text: &str) -> String {
+pub(super) fn quotable(text: &str) -> String {
     text.chars()
         .filter(|character| *character != '"' && !character.is_control())
         .take(100)
@@ -131,7 +133,7 @@ fn quotable(text: &str) -> String {
         .to_owned()
 }
 
-fn text(write: impl FnOnce(&mut Vec<u8>) -> std::io::Result<()>) -> String {
+pub(super) fn text(write: impl FnOnce(&mut Vec<u8>) -> std::io::Result<()>) -> String {
     let mut out = Vec::new();
     write(&mut out).expect("writing to memory cannot fail");
     String::from_utf8(out).expect("playlists are made of strings")

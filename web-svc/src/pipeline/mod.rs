@@ -5,12 +5,13 @@
 //! then describe the results as a [`Presentation`]. Nothing here knows about the database, the ring or who asks.
 //!
 //! Decisions (sniffing, rate, ladder, grid, filters, manifests) are pure. All I/O is in `run`, `probe`, `encode`,
-//! `audio`, `poster` and `storyboard`.
+//! `audio`, `poster`, `storyboard` and `captions`.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 mod audio;
+mod captions;
 mod chunk;
 mod cmaf;
 mod command;
@@ -37,6 +38,7 @@ mod run;
 mod sniff;
 mod source;
 mod storyboard;
+mod text_rendition;
 mod toolchain;
 mod whole;
 
@@ -49,8 +51,9 @@ pub use presentation::{AudioRendition, Growth, Presentation, SegmentInfo, Track,
 pub use rate::{FrameRate, UnknownFrameRate};
 pub use rendition::{InvalidRenditionName, RenditionName};
 pub use sniff::{Demuxer, SNIFF_BYTES, sniff};
-pub use source::{AudioTrack, Colour, NotHttp, Source, SourceInfo, Timestamp, VideoStream};
+pub use source::{AudioTrack, Colour, NotHttp, Source, SourceInfo, TextTrack, Timestamp, VideoStream};
 pub use storyboard::Storyboard;
+pub use text_rendition::TextRendition;
 pub use toolchain::Toolchain;
 
 use crate::sandbox::Sandbox;

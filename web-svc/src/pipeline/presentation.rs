@@ -8,6 +8,7 @@ use super::encoded::RenditionOutput;
 use super::language::bcp47;
 use super::rate::FrameRate;
 use super::rendition::RenditionName;
+use super::text_rendition::TextRendition;
 
 /// Everything that a player can fetch of one generation of a video.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,6 +17,7 @@ pub struct Presentation {
     pub(super) growth: Growth,
     pub(super) video: Vec<VideoRendition>,
     pub(super) audio: Vec<AudioRendition>,
+    pub(super) captions: Vec<TextRendition>,
 }
 
 /// Whether more segments will come.
@@ -111,7 +113,7 @@ impl Presentation {
         }
         video.retain(|rendition| !rendition.track.segments.is_empty());
         audio.retain(|rendition| !rendition.track.segments.is_empty());
-        Self { generation, growth, video, audio }
+        Self { generation, growth, video, audio, captions: Vec::new() }
     }
 
     /// The length of the longest track, in milliseconds.
@@ -143,7 +145,7 @@ impl Presentation {
 impl AudioRendition {
     /// The language as manifests want it: a BCP 47 tag.
     pub fn language_tag(&self) -> Option<String> {
-        self.language.as_deref().and_then(bcp47)
+        self.language.as_deref().and_then(bcp47).map(|language| language.to_string())
     }
 }
 

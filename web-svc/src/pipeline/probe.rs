@@ -35,7 +35,7 @@ impl Pipeline {
         let picture = streams.picture()?;
         let frame = self.first_picture(source, demuxer, picture, cancel).await?;
         let video = self.video_stream(source, demuxer, &streams, picture, &frame, cancel).await?;
-        let info = SourceInfo { demuxer, video, audio: streams.sound() };
+        let info = SourceInfo { demuxer, video, audio: streams.sound(), captions: streams.captions() };
         if info.duration() > self.settings.limits.duration_max {
             return Err(
                 SourceFault::TooLong { duration: info.duration(), max: self.settings.limits.duration_max }.into()

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use serde::Deserialize;
 
 use super::Limits;
+use super::captions::TEXT_CODECS;
 use super::command::{VIDEO_CODECS, is_known_audio};
 use super::error::SourceFault;
 use super::rate::FrameRate;
@@ -77,12 +78,13 @@ pub(super) struct Frame {
 impl Report {
     /// The stream that is the picture: not a cover; the default one, and of those the largest.
     pub(super) fn picture(&self) -> Result<&Stream, SourceFault> {
-        let is_set = |stream: &Stream, name: &str| stream.disposition.get(name).is_some_and(|&value| value != 0);
-        let pictures =
-            self.streams.iter().filter(|stream| stream.codec_type == "video" && !is_set(stream, "attached_pic"));
+        let pictures = self
+            .streams
+            .iter()
+            .filter(|stream| stream.codec_type == "video" && !stream.has_disposition("attached_pic"));
         let pixels = |stream: &Stream| u64::from(stream.width.unwrap_or(0)) * u64::from(stream.height.unwrap_or(0));
         // max_by_key answers the last of equals; the first is wanted.
-        let picture = pictures.rev().max_by_key(|stream| (is_set(stream, "default"), pixels(stream)));
+        let picture = pictures.rev().max_by_key(|stream| (stream.has_disposition("default"), pixels(stream)));
         picture.ok_or(SourceFault::NoPicture)
     }
 
@@ -114,19 +116,12 @@ impl Report {
             self.streams.iter().filter(|stream| stream.codec_type == "audio" && is_known_audio(&stream.codec_name));
         let mut tracks: Vec<&Stream> =
             tracks.filter(|stream| stream.channels.is_some_and(|channels| channels > 0)).collect();
-        tracks.sort_by_key(|stream| stream.disposition.get("default").is_none_or(|&value| value == 0));
-        let tag = |stream: &Stream, name: &str| {
-            let value =
-                stream.tags.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim());
-            value
-                .filter(|value| !value.is_empty() && *value != "und")
-                .map(|value| value.chars().take(100).collect::<String>())
-        };
+        tracks.sort_by_key(|stream| !stream.has_disposition("default"));
         let track = |stream: &&Stream| AudioTrack {
             index: stream.index,
             codec: stream.codec_name.clone(),
-            language: tag(stream, "language"),
-            title: tag(stream, "title"),
+            language: stream.tag("language"),
+            title: stream.tag("title"),
             channels: stream.channels.unwrap_or(0),
         };
         tracks.iter().map(track).collect()
@@ -134,6 +129,21 @@ impl Report {
 }
 
 impl Stream {
+    pub(super) fn is_text(&self) -> bool {
+        self.codec_type == "subtitle" && TEXT_CODECS.contains(&self.codec_name.as_str())
+    }
+
+    pub(super) fn has_disposition(&self, name: &str) -> bool {
+        self.disposition.get(name).is_some_and(|&value| value != 0)
+    }
+
+    /// A tag that says something, at most 100 characters of it.
+    pub(super) fn tag(&self, name: &str) -> Option<String> {
+        let value = self.tags.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim());
+        let value = value.filter(|value| !value.is_empty() && *value != "und")?;
+        Some(value.chars().take(100).collect())
+    }
+
     pub(super) fn codec(&self) -> &str {
         &self.codec_name
     }

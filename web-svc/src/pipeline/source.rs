@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use triton_api::Language;
 use url::Url;
 
 use super::rate::FrameRate;
@@ -40,6 +41,9 @@ pub struct SourceInfo {
     pub video: VideoStream,
     /// The audio tracks, in the source's order.
     pub audio: Vec<AudioTrack>,
+    /// The text tracks that become captions: one of each language.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub captions: Vec<TextTrack>,
 }
 
 impl SourceInfo {
@@ -128,4 +132,19 @@ pub struct AudioTrack {
     pub title: Option<String>,
     /// Number of channels.
     pub channels: u32,
+}
+
+/// One track of text of the source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TextTrack {
+    /// ffmpeg's index of the stream in the container.
+    pub index: u32,
+    /// ffmpeg's name of the codec.
+    pub codec: String,
+    /// The language, unless undetermined.
+    pub language: Option<Language>,
+    /// The track's title, if it has one.
+    pub title: Option<String>,
+    /// Whether it is meant for who does not hear.
+    pub hearing_impaired: bool,
 }

@@ -65,7 +65,9 @@ pub(super) async fn delete_video(app: &App, id: VideoId, precondition: &Precondi
 
 async fn trash_of(app: &App, video: &VideoRecord) -> Result<Vec<TrashRecord>, ApiError> {
     let not_before = Timestamp::now() + TRASH_GRACE;
-    let mut trash = vec![TrashRecord::of_original(video.id, video.original.parts(), not_before)];
+    let captions = video.captions.iter().map(|caption| caption.file.clone()).collect();
+    let original = TrashRecord::of_original(video.id, video.original.parts(), not_before).with_captions(captions);
+    let mut trash = vec![original];
     let published = video.published.as_ref().map(|published| published.generation);
     let mut generations: Vec<Generation> = published.into_iter().chain([video.generation]).collect();
     generations.dedup();

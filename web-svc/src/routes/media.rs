@@ -17,17 +17,17 @@ use super::{
 };
 use crate::{
     app::App,
-    catalog::{Published, StoredRendition, TrackRecord, VideoRecord},
+    catalog::{CaptionRecord, Offered, Published, StoredRendition, TrackRecord, VideoRecord},
     journal::RecordKey,
     original,
-    pipeline::{Growth, Presentation, RenditionName},
+    pipeline::{Growth, Presentation, RenditionName, TextRendition},
     ring::RingError,
     store::Publication,
     work::Made,
 };
 
 /// A manifest stays the same until the video is made anew.
-const REVALIDATE: &str = "public, no-cache";
+pub(super) const REVALIDATE: &str = "public, no-cache";
 /// Renditions of one generation at most.
 const TRACKS_MAX: u32 = 64;
 
@@ -235,7 +235,7 @@ async fn still(
 }
 
 /// A blob of what plays now, which others may want, too.
-async fn hot(app: &App, key: &BlobKey, looks: Looks, headers: &HeaderMap) -> Result<Response, ApiError> {
+pub(super) async fn hot(app: &App, key: &BlobKey, looks: Looks, headers: &HeaderMap) -> Result<Response, ApiError> {
     match app.hot.get(key).await? {
         Some(blob) => {
             let content = Content { etag: &blob.etag, len_bytes: blob.content.len() as u64, looks };
@@ -288,11 +288,14 @@ async fn relay_knowing(app: &App, key: &BlobKey, looks: Looks, headers: &HeaderM
 }
 
 /// What plays of a video now.
-async fn presentation(app: &App, id: VideoId) -> Result<(Presentation, Published), ApiError> {
-    let published = published(find(app, id).await?.value)?;
+pub(super) async fn presentation(app: &App, id: VideoId) -> Result<(Presentation, Published), ApiError> {
+    let video = find(app, id).await?.value;
+    let captions = Offered::of(&video).into_iter().map(|offered| text_rendition(offered.record)).collect();
+    let published = video.published.ok_or_else(unplayable)?;
     if let Some(since) = published.growing_since {
         let made = Made::of(app, id, published.generation).await?.ok_or_else(unplayable)?;
-        return Ok((made.presentation(Growth::Growing { since, now: Timestamp::now() }), published));
+        let presentation = made.presentation(Growth::Growing { since, now: Timestamp::now() });
+        return Ok((presentation.with_captions(captions), published));
     }
     let prefix = RecordKey::tracks_prefix(id, published.generation);
     let (mut pictures, mut sound) = (Vec::new(), Vec::new());
@@ -302,18 +305,19 @@ async fn presentation(app: &App, id: VideoId) -> Result<(Presentation, Published
             StoredRendition::Audio(rendition) => sound.push(rendition),
         }
     }
-    Ok((Presentation::new(published.generation, Growth::Complete, pictures, sound), published))
+    let presentation = Presentation::new(published.generation, Growth::Complete, pictures, sound);
+    Ok((presentation.with_captions(captions), published))
 }
 
-fn published(video: VideoRecord) -> Result<Published, ApiError> {
-    video.published.ok_or_else(unplayable)
+fn text_rendition(CaptionRecord { language, label, kind, .. }: CaptionRecord) -> TextRendition {
+    TextRendition { language, label, kind }
 }
 
 fn unplayable() -> ApiError {
     ApiError::not_found("The video cannot be played yet.")
 }
 
-fn text(headers: &HeaderMap, media_type: &'static str, text: String) -> Result<Response, ApiError> {
+pub(super) fn text(headers: &HeaderMap, media_type: &'static str, text: String) -> Result<Response, ApiError> {
     let etag = content::etag(blake3::hash(text.as_bytes()).to_hex())?;
     let looks = Looks { media_type, cache_control: REVALIDATE };
     let text = Bytes::from(text);

@@ -1,5 +1,6 @@
 //! The REST API, the media and the page: this is the table of contents of the service.
 
+mod captions;
 mod content;
 mod delete;
 mod events;
@@ -100,6 +101,9 @@ fn open_routes() -> OpenApiRouter<App> {
         .routes(routes!(delete::delete))
         .routes(routes!(videos::retry))
         .routes(routes!(events::events))
+        .routes(routes!(captions::list))
+        .routes(routes!(captions::put))
+        .routes(routes!(captions::delete))
         .merge(uploads::routes())
 }
 
@@ -112,6 +116,7 @@ fn media_routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(media::poster))
         .routes(routes!(media::storyboard))
         .routes(routes!(media::storyboard_sprite))
+        .routes(routes!(captions::file))
         .routes(routes!(media::file))
 }
 

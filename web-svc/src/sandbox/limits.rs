@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getpriority_process, getrlimit, setpriority_process, setrlimit};
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 use serde::{Deserialize, Serialize};
 
@@ -20,12 +20,16 @@ pub struct ProcessLimits {
 
 /// Files and sockets that ffmpeg has open at once: its libraries while they load, one source, a file for each rung.
 const OPEN_FILES_MAX: u64 = 256;
+/// Of the processor's time, what a program in the cage gets beside the service: a tenth.
+const NICENESS: i32 = 10;
 /// Where a user may have any number of threads, a confined program stops at so many.
 const THREADS_MAX: u64 = 16_384;
 
 impl ProcessLimits {
     /// Puts this process under the limits; a limit that is lower already stays.
     pub(super) fn apply(&self) -> io::Result<()> {
+        // Viewers come first. Where it is nicer already, it stays so.
+        setpriority_process(None, getpriority_process(None)?.max(NICENESS))?;
         lower(Resource::As, self.memory_bytes_max)?;
         lower(Resource::Fsize, self.file_bytes_max)?;
         lower(Resource::Cpu, self.cpu_time_max.as_secs().max(1))?;

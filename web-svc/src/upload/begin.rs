@@ -35,6 +35,7 @@ pub(super) fn uploading(id: VideoId, file_name: &str) -> VideoRecord {
         original: Original { len_bytes: 0, file_name: file_name.chars().take(255).collect() },
         generation: Generation::new(0),
         published: None,
+        captions: Vec::new(),
         uploader: None,
         rest: Rest::new(),
     }

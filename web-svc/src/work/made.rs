@@ -57,14 +57,16 @@ impl Made {
     /// What the catalog says of it when all is made.
     pub(crate) fn published(&self, presentation: &Presentation) -> Published {
         let stills = self.jobs.iter().find(|job| job.kind == JobKind::Poster).and_then(result::<Stills>);
+        let stills = stills.unwrap_or_default();
         Published {
             generation: self.generation,
             duration_ms: presentation.duration_ms(),
             width: self.plan.info.video.width,
             height: self.plan.info.video.height,
             renditions: presentation.renditions(),
-            poster: stills.is_some_and(|stills| stills.poster),
-            storyboard: stills.is_some_and(|stills| stills.storyboard),
+            poster: stills.poster,
+            storyboard: stills.storyboard,
+            captions: stills.captions,
             growing_since: None,
             rest: Rest::new(),
         }

@@ -1,5 +1,6 @@
 //! Work: leasing jobs from the journal, doing them, and committing what they made.
 
+mod captions;
 mod chunk;
 mod fail;
 mod lease;

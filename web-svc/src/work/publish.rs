@@ -16,8 +16,8 @@ use crate::{
 /// How often a change of the video's record is tried again that somebody else came before.
 const CONFLICTS_MAX: u32 = 5;
 
-/// Lets viewers begin, where what they need has just been made and nothing plays yet; afterwards tells them of pictures that
-/// have come.
+/// Lets viewers begin, where what they need has just been made and nothing plays yet; afterwards tells them of pictures and
+/// captions that have come.
 ///
 /// Whoever has made something looks. So of two that end at the same time the later one sees both; and where a crash comes in
 /// between, the next one mends it.
@@ -44,7 +44,8 @@ async fn begin(app: &App, leased: &Leased) -> Result<(), WorkError> {
         let Some(made) = Made::of(app, id, generation).await?.filter(Made::can_begin) else { return Ok(()) };
         let published = Some(made.growing(since)).filter(|published| !published.renditions.is_empty());
         let is_told = |before: &Published| {
-            published.as_ref().is_none_or(|now| (before.poster, before.storyboard) == (now.poster, now.storyboard))
+            let beside = |of: &Published| (of.poster, of.storyboard, of.captions.clone());
+            published.as_ref().is_none_or(|now| beside(before) == beside(now))
         };
         if published.is_none() || video.value.published.as_ref().is_some_and(is_told) {
             return Ok(());

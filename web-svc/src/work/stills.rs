@@ -1,13 +1,13 @@
-//! The still picture and the storyboard. A video without them plays, so they fail quietly.
+//! The still picture, the storyboard, and the captions that come with the file. A video without them plays, so they fail quietly.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{WorkError, lease::Leased};
+use super::{WorkError, captions, lease::Leased};
 use crate::{
     app::App,
-    catalog::VideoRecord,
+    catalog::{CaptionRecord, VideoRecord},
     pipeline::{INIT_FILE, PipelineError, Plan, Source, Storyboard, VideoRendition, segment_file},
 };
 
@@ -22,21 +22,27 @@ pub(crate) const CUES: &str = "storyboard.vtt";
 const SEGMENT_BYTES_MAX: u64 = 16 << 20;
 
 /// What the job leaves in its record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Stills {
     pub(super) poster: bool,
     /// An older version made the storyboard in the same job.
     pub(super) storyboard: bool,
+    /// A worker of an older version makes none.
+    #[serde(default)]
+    pub(super) captions: Vec<CaptionRecord>,
 }
 
-/// Makes the still picture.
+/// Makes the still picture and finds the captions.
 pub(super) async fn make(app: &App, leased: &Leased, plan: &Plan, source: &Source) -> Result<Value, WorkError> {
     let poster = match unless_impossible(app.pipeline.poster(&plan.info, source, &app.work_dir, &leased.cancel).await)?
     {
         Some(picture) => put(app, leased, POSTER, picture).await.map(|()| true)?,
         None => false,
     };
-    serde_json::to_value(Stills { poster, storyboard: false }).map_err(|error| std::io::Error::other(error).into())
+    leased.progress.send_replace(0.5);
+    let captions = captions::make(app, leased, plan, source).await?;
+    let stills = Stills { poster, storyboard: false, captions };
+    serde_json::to_value(stills).map_err(|error| std::io::Error::other(error).into())
 }
 
 /// Makes the storyboard of a rendition that is stored; answers whether there is one.

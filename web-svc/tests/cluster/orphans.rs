@@ -52,6 +52,7 @@ fn video(id: VideoId) -> VideoRecord {
         original: Original { len_bytes: 1, file_name: String::new() },
         generation: Generation::new(1),
         published: None,
+        captions: Vec::new(),
         uploader: None,
         rest: Rest::new(),
     }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use triton_api::{
     BlobHash, BlobKey, Generation, NodeId, VideoId,
+    caption::CaptionKind,
     cluster::{NewNode, NodeChange, NodeHealth},
     rebalance::{ApplyRequest, LossQuery, RebalancePhase},
     video::{VideoState, Visibility},
@@ -13,7 +14,7 @@ use triton_api::{
 use triton_placement::partition_of;
 use triton_testkit::eventually;
 use web_svc::{
-    catalog::{Original, PART_BYTES, VideoRecord},
+    catalog::{CaptionRecord, Original, PART_BYTES, VideoRecord},
     cluster::{ClusterError, wish::Wish},
     journal::{Change, Expect, Journal as _, RecordKey, SqliteJournal},
 };
@@ -100,8 +101,16 @@ async fn the_refusal_tells_wanted_replicas_from_those_that_there_are() {
     assert!(refused.contains("3 replicas are wanted, 2 are kept now, and only 1 active node"), "{refused}");
 }
 
-/// A video of three parts, of which the record says nothing but how many there are.
+/// A video of three parts, of which the record says nothing but how many there are, and of one caption.
 fn video() -> VideoRecord {
+    let caption = CaptionRecord {
+        language: "en".parse().unwrap(),
+        label: None,
+        kind: CaptionKind::Subtitles,
+        file: "en-1.vtt".to_owned(),
+        blake3: BlobHash::of(b""),
+        rest: triton_api::layout::Rest::new(),
+    };
     VideoRecord {
         v: 1,
         id: VideoId::generate(),
@@ -114,6 +123,7 @@ fn video() -> VideoRecord {
         original: Original { len_bytes: 2 * PART_BYTES + 5, file_name: "a.mp4".to_owned() },
         generation: Generation::new(0),
         published: None,
+        captions: vec![caption],
         uploader: None,
         rest: triton_api::layout::Rest::new(),
     }
@@ -130,7 +140,8 @@ async fn with_one_replica_a_dead_node_is_given_up_only_by_who_accepts_the_loss()
     for _ in 0..20 {
         let video = video();
         journal.commit(Change::new().put(RecordKey::video(video.id), Expect::Absent, &video).unwrap()).await.unwrap();
-        for key in (0..3).map(|part| VideoRecord::original_part(video.id, part)) {
+        let parts = (0..3).map(|part| VideoRecord::original_part(video.id, part));
+        for key in parts.chain(video.caption_blobs()) {
             web.ring.put(&key, Bytes::from(key.to_string())).await.unwrap();
             keys.insert(key);
         }

@@ -1,7 +1,9 @@
 use std::path::Path;
 
+use bytes::Bytes;
 use triton_api::{
     PartitionId, VideoId,
+    caption::CaptionQuery,
     client::{Caller, NodeClient},
     video::{VideoQuery, VideoState},
 };
@@ -40,6 +42,10 @@ impl Memory {
             let url = format!("{}/api/v1/videos/{id}/download", house.origin);
             let original = reqwest::get(url).await.unwrap().bytes().await.unwrap();
             assert!(original == std::fs::read(file).unwrap(), "the download of {id} is not the original");
+            let captions = house.client().captions(*id).await.unwrap().items;
+            assert_eq!(captions.len(), 1, "{captions:?}");
+            let captions = reqwest::get(format!("{}{}", house.origin, captions[0].url)).await.unwrap();
+            assert!(captions.text().await.unwrap().ends_with("Hello\n"));
             let manifest = reqwest::get(format!("{}/media/{id}/manifest.mpd", house.origin)).await.unwrap();
             assert_eq!(manifest.status(), 200);
         }
@@ -81,8 +87,11 @@ async fn laptop(dir: &Path, file: &str) -> (Memory, VideoId) {
     for clip in &clips[..2] {
         videos.push((laptop.upload(clip).await.id, clip.clone()));
     }
+    let text = Bytes::from_static(b"1\n00:00:00,000 --> 00:00:01,000\nHello\n");
     for (id, _) in &videos {
         wait_for(&laptop, *id).await;
+        let (language, query) = ("en".parse().unwrap(), CaptionQuery::default());
+        laptop.client().put_captions(*id, &language, &query, text.clone()).await.unwrap();
     }
     unlist(&laptop, videos[1].0).await;
     let memory = Memory::of(&laptop, &videos).await;

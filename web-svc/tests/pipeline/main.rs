@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::cast_precision_loss, reason = "tests may stop at the first surprise")]
 
 mod borders;
+mod captions;
 mod clock;
 mod copying;
 mod encoding;

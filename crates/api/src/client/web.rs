@@ -12,7 +12,8 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{Caller, ClientError, VideoEvents};
 use crate::{
-    NodeId, Page, VideoId,
+    Language, NodeId, Page, VideoId,
+    caption::{self, Caption, CaptionQuery},
     cluster::{self, Cluster, NewNode, Node, NodeChange},
     job::Job,
     metadata::{self, ImportQuery, MetadataImport},
@@ -141,6 +142,29 @@ impl WebClient {
     /// Deletes a video.
     pub async fn delete(&self, id: VideoId) -> Result<(), ClientError> {
         self.send_delete(&video_path(video::route::VIDEO, id)).await
+    }
+
+    /// The captions of a video.
+    pub async fn captions(&self, id: VideoId) -> Result<Page<Caption>, ClientError> {
+        self.get(&video_path(caption::route::CAPTIONS, id)).await
+    }
+
+    /// Uploads captions, `WebVTT` or `SubRip`, in place of those that were uploaded in this language before.
+    pub async fn put_captions(
+        &self,
+        id: VideoId,
+        language: &Language,
+        query: &CaptionQuery,
+        file: Bytes,
+    ) -> Result<Caption, ClientError> {
+        let url = format!("{}{}?{}", self.origin, caption_path(id, language), pairs(query));
+        let request = self.caller.request(Method::PUT, &url).timeout(ANSWER_TIMEOUT).body(file);
+        self.caller.json(&url, request).await
+    }
+
+    /// Deletes uploaded captions.
+    pub async fn delete_captions(&self, id: VideoId, language: &Language) -> Result<(), ClientError> {
+        self.send_delete(&caption_path(id, language)).await
     }
 
     async fn send_delete(&self, path: &str) -> Result<(), ClientError> {
@@ -295,6 +319,10 @@ fn dry(path: &str) -> String {
 
 fn video_path(route: &str, id: VideoId) -> String {
     route.replace("{id}", &id.to_string())
+}
+
+fn caption_path(id: VideoId, language: &Language) -> String {
+    video_path(caption::route::CAPTION, id).replace("{language}", language.as_str())
 }
 
 fn node_path(route: &str, id: NodeId) -> String {

@@ -1,7 +1,7 @@
 /** Typed requests to web-svc on the same origin. */
 
 import { noAnswer, parseProblem, RequestFailed } from './problem';
-import type { Video, VideoPage, Visibility } from './video';
+import type { Caption, Video, VideoPage, Visibility } from './video';
 
 /** Metadata requests are small: one that takes longer than this counts as unanswered. */
 const TIMEOUT_MS = 20_000;
@@ -62,6 +62,27 @@ export async function deleteVideo(id: string): Promise<void> {
 
 export async function retryVideo(id: string): Promise<void> {
   await request(videoUrl(id, 'retry'), { method: 'POST' });
+}
+
+export interface NewCaption {
+  language: string;
+  label: string;
+  kind: Caption['kind'];
+  file: Blob;
+}
+
+export async function putCaption(id: string, caption: NewCaption): Promise<void> {
+  const params = new URLSearchParams({ kind: caption.kind });
+  if (caption.label) params.set('label', caption.label);
+  await request(`${captionUrl(id, caption.language)}?${params}`, { method: 'PUT', body: caption.file });
+}
+
+export async function deleteCaption(id: string, language: string): Promise<void> {
+  await request(captionUrl(id, language), { method: 'DELETE' });
+}
+
+function captionUrl(id: string, language: string): string {
+  return `${videoUrl(id)}/captions/${encodeURIComponent(language)}`;
 }
 
 /** True when the request ended because its caller gave up, which is no error to show. */

@@ -67,9 +67,9 @@ export function isOutdated(error: unknown): boolean {
 
 export function explain(error: unknown): Explanation {
   if (error instanceof RequestFailed) {
-    const { title, detail, status, instance } = error.problem;
+    const { type, title, detail, status, instance } = error.problem;
     const why = detail && detail !== title ? detail : null;
-    return { what: title, why, todo: adviceFor(status), reference: instance ?? null };
+    return { what: title, why, todo: adviceFor(status, type), reference: instance ?? null };
   }
   const why = error instanceof Error ? error.message : String(error);
   return { what: 'Something went wrong in this page', why, todo: 'Reload the page and try again.', reference: null };
@@ -94,7 +94,9 @@ function titleOf(status: number): string {
   return TITLES[status] ?? (status >= 500 ? 'The server failed' : 'The request was refused');
 }
 
-function adviceFor(status: number): string {
+function adviceFor(status: number, type: string): string {
+  // Not about a video, and the detail names the line.
+  if (type.endsWith(':unprocessable')) return 'Change what you sent and try again.';
   switch (status) {
     case 0:
       return 'Check that the server is running and that you are connected, then try again.';

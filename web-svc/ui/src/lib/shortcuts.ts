@@ -6,6 +6,7 @@ export type PlayerAction =
   | { do: 'seek-to'; share: number }
   | { do: 'volume-by'; share: number }
   | { do: 'toggle-mute' }
+  | { do: 'toggle-captions' }
   | { do: 'toggle-fullscreen' }
   | { do: 'help' };
 
@@ -21,6 +22,7 @@ export const SHORTCUTS: Shortcut[] = [
   { keys: ['←', '→'], label: '5 seconds back or forward' },
   { keys: ['↑', '↓'], label: 'Louder or quieter' },
   { keys: ['M'], label: 'Sound off or on' },
+  { keys: ['C'], label: 'Captions off or on' },
   { keys: ['F'], label: 'Full screen on or off' },
   { keys: ['0', '…', '9'], label: 'Jump to 0 %, 10 % … 90 %' },
   { keys: ['?'], label: 'Show or hide this help' },
@@ -54,6 +56,8 @@ export function actionFor(press: KeyPress): PlayerAction | null {
       return { do: 'volume-by', share: -0.1 };
     case 'm':
       return { do: 'toggle-mute' };
+    case 'c':
+      return { do: 'toggle-captions' };
     case 'f':
       return { do: 'toggle-fullscreen' };
     case '?':

@@ -19,6 +19,17 @@ export interface Playback {
   storyboard?: string | null;
 }
 
+/** What can be read along with a video, in one language. */
+export interface Caption {
+  /** BCP 47; `und` where nobody knows. */
+  language: string;
+  label: string | null;
+  kind: 'subtitles' | 'captions';
+  origin: 'uploaded' | 'embedded';
+  /** WebVTT; another address for another text. */
+  url: string;
+}
+
 export interface Video {
   id: string;
   title: string;
@@ -33,6 +44,7 @@ export interface Video {
   height?: number | null;
   renditions: Rendition[];
   playback?: Playback | null;
+  captions: Caption[];
   visibility: Visibility;
   /** RFC 3339. */
   created_at: string;
@@ -42,6 +54,8 @@ export interface Video {
 /** The server's limits, in characters as it counts them (Unicode scalar values). */
 export const TITLE_CHARS_MAX = 300;
 export const DESCRIPTION_CHARS_MAX = 10_000;
+export const LABEL_CHARS_MAX = 100;
+export const CAPTION_BYTES_MAX = 2 * 1024 * 1024;
 
 export interface VideoPage {
   items: Video[];

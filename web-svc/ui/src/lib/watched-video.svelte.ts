@@ -1,6 +1,17 @@
 /** The video of a watch page: loaded, followed while it changes, edited, retried, deleted. */
 
-import { changeVideo, deleteVideo, getVideo, isAborted, retryVideo, type TaggedVideo, type VideoChanges } from './api';
+import {
+  changeVideo,
+  deleteCaption,
+  deleteVideo,
+  getVideo,
+  isAborted,
+  putCaption,
+  retryVideo,
+  type NewCaption,
+  type TaggedVideo,
+  type VideoChanges,
+} from './api';
 import { followVideo } from './live';
 import { explain, RequestFailed, type Explanation } from './problem';
 import { isActive, type Video } from './video';
@@ -45,6 +56,16 @@ export class WatchedVideo {
   async retry(): Promise<void> {
     await retryVideo(this.#id);
     await this.load();
+  }
+
+  async addCaption(caption: NewCaption): Promise<void> {
+    await putCaption(this.#id, caption);
+    await this.latest();
+  }
+
+  async deleteCaption(language: string): Promise<void> {
+    await deleteCaption(this.#id, language);
+    await this.latest();
   }
 
   async delete(): Promise<void> {

@@ -3,7 +3,7 @@
 import { formatPercent, formatDuration } from '../lib/format';
 import { belongsToControl, type PlayerAction } from '../lib/shortcuts';
 
-/** The text to flash over the picture, or null when the picture itself tells. */
+/** The text to flash over the picture, or null when the picture itself tells or it is not the media element's business. */
 export function perform(action: PlayerAction, video: HTMLVideoElement, controller: HTMLElement): string | null {
   switch (action.do) {
     case 'toggle-play':
@@ -29,6 +29,7 @@ export function perform(action: PlayerAction, video: HTMLVideoElement, controlle
     case 'toggle-fullscreen':
       request(controller, document.fullscreenElement ? 'mediaexitfullscreenrequest' : 'mediaenterfullscreenrequest');
       return null;
+    case 'toggle-captions':
     case 'help':
       return null;
   }

@@ -43,7 +43,8 @@ export class Engine {
     for (const name of ['trackschanged', 'adaptation', 'variantchanged']) player.addEventListener(name, report);
     try {
       await player.attach(this.#video);
-      player.configure({ streaming: { bufferingGoal: 30, bufferBehind: 60 } });
+      // Captions are <track> elements, which come and go while a video plays; those in the manifest are for other players.
+      player.configure({ streaming: { bufferingGoal: 30, bufferBehind: 60 }, manifest: { disableText: true } });
       await player.load(source.dash, source.complete ? null : 0);
     } catch (error) {
       this.#fail(error);

@@ -117,7 +117,7 @@ const RARE = [
   { id: 'markup', title: '<script>window.broken=1</script><b>bold</b> & "quotes"', state: 'queued', progress: 0 },
   { id: 'word', title: 'Averylongwordwithoutanyspace'.repeat(12), state: 'failed', progress: 0, reason: 'The file ends in the middle.' },
 ].map((video) => ({
-  description: '', playable: false, renditions: [], playback: null, visibility: 'public', duration_ms: 3_723_000,
+  description: '', playable: false, renditions: [], captions: [], playback: null, visibility: 'public', duration_ms: 3_723_000,
   created_at: new Date().toISOString(), original_bytes: 5_000_000, ...video,
 }));
 

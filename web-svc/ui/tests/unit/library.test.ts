@@ -4,7 +4,7 @@ import type { Video, VideoState } from '../../src/lib/video';
 
 function video(id: string, state: VideoState = 'ready'): Video {
   return {
-    id, state, title: id, description: '', playable: state === 'ready', progress: 0, renditions: [],
+    id, state, title: id, description: '', playable: state === 'ready', progress: 0, renditions: [], captions: [],
     visibility: 'public', created_at: '2026-11-23T12:00:00Z', original_bytes: 1,
   };
 }
