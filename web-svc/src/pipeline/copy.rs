@@ -76,7 +76,7 @@ impl Pipeline {
         };
         let heads = boundaries.iter().filter_map(|&frame| {
             let sample = film.samples(frame..frame + 1).first()?;
-            Some(sample.offset..sample.offset + u64::from(sample.size).min(HEAD_BYTES))
+            Some(sample.offset..sample.end().min(sample.offset.saturating_add(HEAD_BYTES)))
         });
         let heads = heads.map(|range| self.part(source, range)).collect::<Vec<_>>();
         let heads: Vec<Bytes> = stream::iter(heads).buffer_unordered(HEADS_AT_ONCE).try_collect().await?;
@@ -155,20 +155,22 @@ impl Pipeline {
             return Ok(Err("it is not H.264 in MP4"));
         }
         let Some(rung) = plan.rungs.first().cloned() else { return Ok(Err("there is no rendition")) };
-        let Some(index) = self.index(source).await? else { return Ok(Err("it has no index, or one that is too long")) };
+        let Some((index, file_bytes)) = self.index(source).await? else {
+            return Ok(Err("it has no index, or one that is too long"));
+        };
         let info = info.clone();
         let task = move || {
             let mut bytes = &*index;
             let header = Header::read_from(&mut bytes).map_err(|_| "its index cannot be read")?;
             let movie = Moov::decode_atom(&header, &mut bytes).map_err(|_| "its index cannot be read")?;
-            Film::of(&movie, &info, &rung)
+            Film::of(&movie, file_bytes, &info, &rung)
         };
         // A stranger's bytes: where reading them panics, the source does not conform.
         Ok(tokio::task::spawn_blocking(task).await.unwrap_or(Err("its index cannot be read")))
     }
 
-    /// The box `moov`, with its head.
-    async fn index(&self, source: &Source) -> Result<Option<Bytes>, PipelineError> {
+    /// The box `moov` with its head, and the length of the file.
+    async fn index(&self, source: &Source) -> Result<Option<(Bytes, u64)>, PipelineError> {
         let mut at = 0;
         for _ in 0..BOXES_MAX {
             let Some((head, file_bytes)) = self.box_head(source, at).await? else { return Ok(None) };
@@ -178,7 +180,7 @@ impl Pipeline {
                 Next::Missing(_) => return Ok(None),
             };
             if head.get(4..8) == Some(b"moov") && end - at <= INDEX_BYTES_MAX {
-                return self.part(source, at..end).await.map(Some);
+                return self.part(source, at..end).await.map(|index| Some((index, file_bytes)));
             }
             if is_last {
                 return Ok(None);

@@ -38,8 +38,8 @@ pub(super) struct Film {
 }
 
 impl Film {
-    /// The picture of `movie`, if it can be the rendition `rung` as it is.
-    pub(super) fn of(movie: &Moov, info: &SourceInfo, rung: &Rung) -> Result<Self, Doubt> {
+    /// The picture of `movie`, the index of a file of `file_bytes`, if it can be the rendition `rung` as it is.
+    pub(super) fn of(movie: &Moov, file_bytes: u64, info: &SourceInfo, rung: &Rung) -> Result<Self, Doubt> {
         let rate = info.video.frame_rate;
         let entry = entry_of(picture(movie)?, info, rung)?;
         let table = &picture(movie)?.mdia.minf.stbl;
@@ -48,7 +48,7 @@ impl Film {
         if sizes.len() as u64 != info.video.frames || sizes.is_empty() {
             return Err("its index does not have the number of pictures that its length tells");
         }
-        let delta = constant_delta(table, timescale, rate)?;
+        let delta = constant_delta(table, sizes.len(), timescale, rate)?;
         let shown = shown_at(picture(movie)?, sizes.len(), delta)?;
         let offsets = offsets(table, &sizes)?;
         let mut samples = Vec::with_capacity(sizes.len());
@@ -61,6 +61,9 @@ impl Film {
                 composition_offset: (shown - decoded) * ticks,
                 is_sync: table.stss.is_none(),
             });
+        }
+        if samples.iter().any(|sample| sample.size == 0 || sample.end() > file_bytes) {
+            return Err("its index names pictures that are not there");
         }
         for number in table.stss.iter().flat_map(|stss| &stss.entries) {
             let index = usize::try_from(*number).ok().and_then(|number| number.checked_sub(1));
@@ -136,7 +139,7 @@ impl Film {
 /// The bytes of the source from the first sample's to the last one's.
 pub(super) fn span(samples: &[Sample]) -> Range<u64> {
     let start = samples.iter().map(|sample| sample.offset).min().unwrap_or(0);
-    let end = samples.iter().map(|sample| sample.offset.saturating_add(u64::from(sample.size))).max();
+    let end = samples.iter().map(Sample::end).max();
     start..end.unwrap_or(start)
 }
 
@@ -179,6 +182,9 @@ fn entry_of(trak: &Trak, info: &SourceInfo, rung: &Rung) -> Result<Avc1, Doubt> 
     if video.pixel_format != "yuv420p" || ![66, 77, 100].contains(&entry.avcc.avc_profile_indication) {
         return Err("its pictures have not 8 bits and 4:2:0");
     }
+    if entry.avcc.sequence_parameter_sets.is_empty() || entry.avcc.picture_parameter_sets.is_empty() {
+        return Err("its parameters are not in its index");
+    }
     if video.interlaced || !matches!(video.colour, Colour::Bt601 | Colour::Bt709) {
         return Err("it is interlaced or of high dynamic range");
     }
@@ -193,8 +199,11 @@ fn sizes(table: &Stbl) -> Result<Vec<u32>, Doubt> {
 }
 
 /// How long every picture lasts in the source's own ticks.
-fn constant_delta(table: &Stbl, timescale: u32, rate: FrameRate) -> Result<i64, Doubt> {
-    let [entry] = table.stts.entries.as_slice() else { return Err("its pictures are not equally long") };
+fn constant_delta(table: &Stbl, samples: usize, timescale: u32, rate: FrameRate) -> Result<i64, Doubt> {
+    let entry = match table.stts.entries.as_slice() {
+        [entry] if usize::try_from(entry.sample_count) == Ok(samples) => entry,
+        _ => return Err("its pictures are not equally long"),
+    };
     let is_rate = u64::from(timescale) * u64::from(rate.frame_ticks())
         == u64::from(entry.sample_delta) * u64::from(rate.timescale());
     if is_rate && entry.sample_delta > 0 {

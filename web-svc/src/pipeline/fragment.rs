@@ -46,6 +46,11 @@ pub(super) struct Sample {
 }
 
 impl Sample {
+    /// The byte behind it in its file.
+    pub(super) fn end(&self) -> u64 {
+        self.offset.saturating_add(u64::from(self.size))
+    }
+
     fn presentation_ticks(&self) -> i64 {
         i64::try_from(self.decode_ticks).unwrap_or(i64::MAX).saturating_add(self.composition_offset)
     }

@@ -153,3 +153,20 @@ async fn a_small_source_is_only_copied() {
     let published = bench.publish_plan("a.mp4", plan).await;
     assert_eq!(frame_numbers(&published.assembled(&published.video[0])), (0..260).collect::<Vec<_>>());
 }
+
+#[tokio::test]
+async fn an_index_that_names_what_is_not_there_is_not_trusted() {
+    let bench = Bench::start().await;
+    make(&bench.path("a.mp4"), &numbered("25", 260, "160:90"), "-c:v libx264 -preset veryfast -g 50 -pix_fmt yuv420p");
+    assert!(plan(&bench, "a.mp4").await.copies_top);
+    let file = std::fs::read(bench.path("a.mp4")).unwrap();
+    // The last entries of the picture's tables: where its last chunk is, and how long its last picture.
+    for (table, entry) in [("stco", u32::MAX - 15), ("stsz", 0), ("stsz", u32::MAX)] {
+        let start = file.windows(4).position(|window| window == table.as_bytes()).unwrap() - 4;
+        let length = u32::from_be_bytes(file[start..start + 4].try_into().unwrap()) as usize;
+        let mut patched = file.clone();
+        patched[start + length - 4..start + length].copy_from_slice(&entry.to_be_bytes());
+        std::fs::write(bench.path("b.mp4"), patched).unwrap();
+        assert!(!plan(&bench, "b.mp4").await.copies_top, "{table} {entry}");
+    }
+}
