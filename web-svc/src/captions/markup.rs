@@ -46,7 +46,7 @@ fn entity(text: &str) -> Option<(String, usize)> {
 }
 
 fn tag(text: &str) -> Option<(String, usize)> {
-    let inside = inside(text, '>')?;
+    let inside = inside(text, b'>')?;
     let name = inside.trim_end_matches('/').trim_end().to_ascii_lowercase();
     let written = match name.as_str() {
         "br" => "\n".to_owned(),
@@ -61,15 +61,17 @@ fn tag(text: &str) -> Option<(String, usize)> {
 
 /// SSA's commands, which players of `SubRip` know: `{\an8}` is a place.
 fn command(text: &str) -> Option<(String, usize)> {
-    let inside = inside(text, '}')?;
+    let inside = inside(text, b'}')?;
     inside.starts_with('\\').then_some((String::new(), inside.len() + 2))
 }
 
 /// What stands between the first character and the next `end`, on one line.
-fn inside(text: &str, end: char) -> Option<&str> {
-    let (inside, _) = text.get(1..)?.split_once(end)?;
-    let is_short = inside.len() <= TAG_BYTES_MAX && !inside.contains(['\n', '<', '{']);
-    is_short.then_some(inside)
+fn inside(text: &str, end: u8) -> Option<&str> {
+    // No further than a tag is long: this is asked at every character that could begin one.
+    let text = text.get(1..)?;
+    let at = text.bytes().take(TAG_BYTES_MAX + 1).position(|byte| byte == end)?;
+    let inside = text.get(..at)?;
+    (!inside.contains(['\n', '<', '{'])).then_some(inside)
 }
 
 #[cfg(test)]
@@ -91,6 +93,10 @@ mod tests {
         ] {
             assert_eq!(payload(&[subrip]), webvtt, "{subrip}");
         }
+        // The longest file, of nothing but beginnings: were each looked after to the end, this would take many minutes.
+        let longest = 2 << 20;
+        assert_eq!(payload(&[&"<".repeat(longest)]).len(), longest * "&lt;".len());
+        assert_eq!(payload(&[&"{".repeat(longest)]).len(), longest);
         assert_eq!(payload(&["a  ", "{\\an8}", "", "b"]), "a\nb");
     }
 }

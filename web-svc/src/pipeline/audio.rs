@@ -28,9 +28,9 @@ const PRIMING_BLOCKS: usize = 1;
 const BITRATE: &str = "128k";
 const RECORDING_FILE: &str = "audio.mp4";
 
-/// How often is looked whether segments are complete: soon at first, as viewers wait, then as often as leases are renewed.
+/// How often is looked whether segments are complete: soon at first, as viewers wait; then sound is far ahead of the picture.
 const FIRST_LOOK_EVERY: Duration = Duration::from_millis(500);
-const LOOK_EVERY: Duration = Duration::from_secs(4);
+const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 impl Pipeline {
     /// Encodes the whole of audio rendition `position` of the plan (an index into [`Plan::audio`]).

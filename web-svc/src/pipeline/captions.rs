@@ -106,7 +106,8 @@ async fn text_of(path: &Path, duration_ms: u64) -> Result<Option<String>, Pipeli
         return Ok(None);
     }
     let subrip = tokio::fs::read(path).await.map_err(failed)?;
-    Ok(captions::of_track(&subrip, LEAD_MS, duration_ms))
+    let task = move || captions::of_track(&subrip, LEAD_MS, duration_ms);
+    tokio::task::spawn_blocking(task).await.map_err(|error| PipelineError::transient(OPERATION, error))
 }
 
 /// The picture could be read, so nearly everything that is wrong is wrong with the text alone.

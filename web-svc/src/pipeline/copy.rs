@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use mp4_atom::{DecodeAtom as _, Header, Moov, ReadFrom as _};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::Pipeline;
@@ -15,6 +15,7 @@ use super::encoded::{RenditionOutput, Segment, segment_file};
 use super::error::PipelineError;
 use super::film::{Film, begins_with_idr, span};
 use super::grid::{Chunk, Grid};
+use super::movie::Picture;
 use super::plan::Plan;
 use super::sniff::Demuxer;
 use super::source::{Source, SourceInfo};
@@ -23,6 +24,8 @@ use super::whole::{Next, next};
 const OPERATION: &str = "read the source's own pictures";
 /// An index of six hours has some 20 MB.
 const INDEX_BYTES_MAX: u64 = 64 << 20;
+/// Indexes in memory at once.
+static INDEXES: Semaphore = Semaphore::const_new(2);
 /// What is read of a keyframe: messages of an encoder come before the picture.
 const HEAD_BYTES: u64 = 4096;
 /// Requests for the heads of keyframes at once.
@@ -79,7 +82,8 @@ impl Pipeline {
             Some(sample.offset..sample.end().min(sample.offset.saturating_add(HEAD_BYTES)))
         });
         let heads = heads.map(|range| self.part(source, range)).collect::<Vec<_>>();
-        let heads: Vec<Bytes> = stream::iter(heads).buffer_unordered(HEADS_AT_ONCE).try_collect().await?;
+        let heads: Result<Vec<Bytes>, _> = stream::iter(heads).buffer_unordered(HEADS_AT_ONCE).try_collect().await;
+        let Ok(heads) = heads else { return Ok(Err("its keyframes cannot be read")) };
         if heads.iter().all(|head| begins_with_idr(head, film.length_bytes())) {
             Ok(Ok(boundaries))
         } else {
@@ -131,14 +135,19 @@ impl Pipeline {
         plan: &Plan,
     ) -> Result<u64, PipelineError> {
         let failed = |error: String| PipelineError::transient(OPERATION, error);
-        let samples = film.samples(frames.clone());
-        let span = span(samples);
+        let mut samples = film.samples(frames.clone()).to_vec();
+        let span = span(&samples);
         let media = self.part(source, span.clone()).await?;
+        for sample in &mut samples {
+            // What the index calls a keyframe may be a recovery point, at which no player can begin.
+            let at = usize::try_from(sample.offset - span.start).unwrap_or(usize::MAX);
+            sample.is_sync &= media.get(at..).is_some_and(|bytes| begins_with_idr(bytes, film.length_bytes()));
+        }
         let ticks = plan.info.video.frame_rate.frame_ticks();
         let media_len: u64 = samples.iter().map(|sample| u64::from(sample.size)).sum();
-        let head = segment_head(TRACK_ID, samples, number, frames.start * u64::from(ticks), ticks, media_len);
+        let head = segment_head(TRACK_ID, &samples, number, frames.start * u64::from(ticks), ticks, media_len);
         let mut content = head.map_err(|error| failed(error.to_string()))?;
-        for sample in samples {
+        for sample in &samples {
             let at = usize::try_from(sample.offset - span.start).unwrap_or(usize::MAX);
             let bytes = media.get(at..).and_then(|rest| rest.get(..usize::try_from(sample.size).ok()?));
             let bytes = bytes.ok_or_else(|| failed("the source ends before its index does".to_owned()))?;
@@ -155,16 +164,13 @@ impl Pipeline {
             return Ok(Err("it is not H.264 in MP4"));
         }
         let Some(rung) = plan.rungs.first().cloned() else { return Ok(Err("there is no rendition")) };
+        // Indexes are large; who comes later waits.
+        let _turn = INDEXES.acquire().await;
         let Some((index, file_bytes)) = self.index(source).await? else {
             return Ok(Err("it has no index, or one that is too long"));
         };
         let info = info.clone();
-        let task = move || {
-            let mut bytes = &*index;
-            let header = Header::read_from(&mut bytes).map_err(|_| "its index cannot be read")?;
-            let movie = Moov::decode_atom(&header, &mut bytes).map_err(|_| "its index cannot be read")?;
-            Film::of(&movie, file_bytes, &info, &rung)
-        };
+        let task = move || Film::of(Picture::of(&index)?, file_bytes, &info, &rung);
         // A stranger's bytes: where reading them panics, the source does not conform.
         Ok(tokio::task::spawn_blocking(task).await.unwrap_or(Err("its index cannot be read")))
     }

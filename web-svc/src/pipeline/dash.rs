@@ -229,7 +229,7 @@ fn audio_set(rendition: &AudioRendition, id: usize) -> AdaptationSet {
         segment_alignment: Some(true),
         start_with_sap: Some(1),
         role: Some(role),
-        label: rendition.title.clone(),
+        label: rendition.title.as_deref().map(writable),
         representations: vec![Representation {
             sampling_rate: Some(track.timescale),
             channels: Some(stereo),
@@ -237,6 +237,11 @@ fn audio_set(rendition: &AudioRendition, id: usize) -> AdaptationSet {
         }],
         ..AdaptationSet::of(id)
     }
+}
+
+/// A text of somebody else's without the characters that XML has no way to write (XML 1.0, production 2).
+fn writable(text: &str) -> String {
+    text.chars().filter(|&character| !character.is_control() && !matches!(character, '\u{fffe}' | '\u{ffff}')).collect()
 }
 
 /// A whole file, seen from the folder of the generation.
@@ -250,7 +255,7 @@ fn text_set(rendition: &TextRendition, id: usize) -> AdaptationSet {
         mime_type: "text/vtt",
         language: Some(rendition.language.to_string()),
         role: Some(Descriptor { scheme: "urn:mpeg:dash:role:2011", value: role }),
-        label: rendition.label.clone(),
+        label: rendition.label.as_deref().map(writable),
         representations: vec![Representation {
             id: format!("captions-{}", rendition.language),
             bandwidth: TEXT_BANDWIDTH_BPS,
@@ -332,7 +337,7 @@ mod tests {
     #[test]
     fn markup_in_a_title_is_escaped() {
         let mut presentation = example(Growth::Complete);
-        presentation.audio[0].title = Some("</Label><script>&".to_owned());
+        presentation.audio[0].title = Some("</Label>\u{1}\u{ffff}<script>&".to_owned());
         assert!(presentation.dash_manifest().contains("<Label>&lt;/Label&gt;&lt;script&gt;&amp;</Label>"));
     }
 }

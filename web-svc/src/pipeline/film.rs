@@ -7,11 +7,12 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use mp4_atom::{Avc1, Codec, Moov, Stbl, StszSamples, Trak};
+use mp4_atom::{Avc1, Matrix, StszSamples};
 
 use super::cmaf::{codec_string, init_of};
 use super::fragment::Sample;
 use super::ladder::Rung;
+use super::movie::Picture;
 use super::rate::FrameRate;
 use super::source::{Colour, SourceInfo};
 
@@ -38,19 +39,17 @@ pub(super) struct Film {
 }
 
 impl Film {
-    /// The picture of `movie`, the index of a file of `file_bytes`, if it can be the rendition `rung` as it is.
-    pub(super) fn of(movie: &Moov, file_bytes: u64, info: &SourceInfo, rung: &Rung) -> Result<Self, Doubt> {
+    /// A picture in a file of `file_bytes`, if it can be the rendition `rung` as it is.
+    pub(super) fn of(picture: Picture, file_bytes: u64, info: &SourceInfo, rung: &Rung) -> Result<Self, Doubt> {
         let rate = info.video.frame_rate;
-        let entry = entry_of(picture(movie)?, info, rung)?;
-        let table = &picture(movie)?.mdia.minf.stbl;
-        let timescale = picture(movie)?.mdia.mdhd.timescale;
-        let sizes = sizes(table)?;
+        check_entry(&picture, info, rung)?;
+        let sizes = sizes(&picture)?;
         if sizes.len() as u64 != info.video.frames || sizes.is_empty() {
             return Err("its index does not have the number of pictures that its length tells");
         }
-        let delta = constant_delta(table, sizes.len(), timescale, rate)?;
-        let shown = shown_at(picture(movie)?, sizes.len(), delta)?;
-        let offsets = offsets(table, &sizes)?;
+        let delta = constant_delta(&picture, sizes.len(), rate)?;
+        let shown = shown_at(&picture, sizes.len(), delta)?;
+        let offsets = offsets(&picture, &sizes)?;
         let mut samples = Vec::with_capacity(sizes.len());
         let ticks = i64::from(rate.frame_ticks());
         for (((size, offset), shown), decoded) in sizes.into_iter().zip(offsets).zip(shown).zip(0_i64..) {
@@ -59,17 +58,17 @@ impl Film {
                 size,
                 decode_ticks: u64::try_from(decoded * ticks).unwrap_or(0),
                 composition_offset: (shown - decoded) * ticks,
-                is_sync: table.stss.is_none(),
+                is_sync: picture.keyframes.is_none(),
             });
         }
         if samples.iter().any(|sample| sample.size == 0 || sample.end() > file_bytes) {
             return Err("its index names pictures that are not there");
         }
-        for number in table.stss.iter().flat_map(|stss| &stss.entries) {
+        for number in picture.keyframes.iter().flat_map(|stss| &stss.entries) {
             let index = usize::try_from(*number).ok().and_then(|number| number.checked_sub(1));
             index.and_then(|index| samples.get_mut(index)).ok_or("its list of keyframes is damaged")?.is_sync = true;
         }
-        Ok(Self { entry, samples, rate })
+        Ok(Self { entry: picture.entry, samples, rate })
     }
 
     /// The frames at which segments begin, each a keyframe that nothing before or after it refers across.
@@ -159,24 +158,13 @@ pub(super) fn begins_with_idr(mut head: &[u8], length_bytes: usize) -> bool {
     false
 }
 
-fn picture(movie: &Moov) -> Result<&Trak, Doubt> {
-    let mut pictures = movie.trak.iter().filter(|trak| trak.mdia.hdlr.handler == b"vide".into());
-    match (pictures.next(), pictures.next()) {
-        (Some(picture), None) => Ok(picture),
-        _ => Err("it has not exactly one picture"),
-    }
-}
-
-fn entry_of(trak: &Trak, info: &SourceInfo, rung: &Rung) -> Result<Avc1, Doubt> {
-    let video = &info.video;
-    let [Codec::Avc1(entry)] = trak.mdia.minf.stbl.stsd.codecs.as_slice() else {
-        return Err("it is not H.264 with one set of parameters");
-    };
+fn check_entry(picture: &Picture, info: &SourceInfo, rung: &Rung) -> Result<(), Doubt> {
+    let (video, entry) = (&info.video, &picture.entry);
     let size = (u32::from(entry.visual.width), u32::from(entry.visual.height));
     if size != (rung.width, rung.height) || size != (video.width, video.height) {
         return Err("its pictures have another size, are turned or have wide pixels");
     }
-    if trak.tkhd.matrix != mp4_atom::Matrix::default() {
+    if picture.matrices != [Matrix::default(), Matrix::default()] {
         return Err("its pictures are to be turned");
     }
     if video.pixel_format != "yuv420p" || ![66, 77, 100].contains(&entry.avcc.avc_profile_indication) {
@@ -188,23 +176,23 @@ fn entry_of(trak: &Trak, info: &SourceInfo, rung: &Rung) -> Result<Avc1, Doubt> 
     if video.interlaced || !matches!(video.colour, Colour::Bt601 | Colour::Bt709) {
         return Err("it is interlaced or of high dynamic range");
     }
-    Ok(entry.clone())
+    Ok(())
 }
 
-fn sizes(table: &Stbl) -> Result<Vec<u32>, Doubt> {
-    match &table.stsz.samples {
+fn sizes(picture: &Picture) -> Result<Vec<u32>, Doubt> {
+    match &picture.sizes.samples {
         StszSamples::Different { sizes } if sizes.len() <= PICTURES_MAX => Ok(sizes.clone()),
         _ => Err("it has no list of its pictures, or one that is too long"),
     }
 }
 
 /// How long every picture lasts in the source's own ticks.
-fn constant_delta(table: &Stbl, samples: usize, timescale: u32, rate: FrameRate) -> Result<i64, Doubt> {
-    let entry = match table.stts.entries.as_slice() {
+fn constant_delta(picture: &Picture, samples: usize, rate: FrameRate) -> Result<i64, Doubt> {
+    let entry = match picture.durations.entries.as_slice() {
         [entry] if usize::try_from(entry.sample_count) == Ok(samples) => entry,
         _ => return Err("its pictures are not equally long"),
     };
-    let is_rate = u64::from(timescale) * u64::from(rate.frame_ticks())
+    let is_rate = u64::from(picture.timescale) * u64::from(rate.frame_ticks())
         == u64::from(entry.sample_delta) * u64::from(rate.timescale());
     if is_rate && entry.sample_delta > 0 {
         Ok(i64::from(entry.sample_delta))
@@ -214,14 +202,14 @@ fn constant_delta(table: &Stbl, samples: usize, timescale: u32, rate: FrameRate)
 }
 
 /// The frame as which each sample is shown. Nothing is cut away by an edit list, and no frame is missing or doubled.
-fn shown_at(trak: &Trak, samples: usize, delta: i64) -> Result<Vec<i64>, Doubt> {
-    let offsets = trak.mdia.minf.stbl.ctts.iter().flat_map(|ctts| &ctts.entries);
+fn shown_at(picture: &Picture, samples: usize, delta: i64) -> Result<Vec<i64>, Doubt> {
+    let offsets = picture.offsets.iter().flat_map(|ctts| &ctts.entries);
     let offsets = offsets
         .flat_map(|entry| std::iter::repeat_n(entry.sample_offset, usize::try_from(entry.sample_count).unwrap_or(0)));
     let offsets = offsets.chain(std::iter::repeat(0)).take(samples);
     let times: Vec<i64> = offsets.zip(0_i64..).map(|(offset, index)| index * delta + offset).collect();
     let first = times.iter().min().copied().unwrap_or(0);
-    let edits = trak.edts.iter().filter_map(|edts| edts.elst.as_ref()).flat_map(|elst| &elst.entries);
+    let edits = picture.edits.iter().flat_map(|elst| &elst.entries);
     match edits.map(|edit| edit.media_time).collect::<Vec<_>>().as_slice() {
         [] => {}
         [Some(begin)] if i64::try_from(*begin) == Ok(first) => {}
@@ -242,18 +230,12 @@ fn shown_at(trak: &Trak, samples: usize, delta: i64) -> Result<Vec<i64>, Doubt> 
 }
 
 /// Where each sample is in the file (ISO/IEC 14496-12, sections 8.7.4 and 8.7.5).
-fn offsets(table: &Stbl, sizes: &[u32]) -> Result<Vec<u64>, Doubt> {
-    const DAMAGED: Doubt = "its index is damaged";
-    let chunks: Vec<u64> = match (&table.stco, &table.co64) {
-        (Some(stco), None) => stco.entries.iter().map(|&offset| u64::from(offset)).collect(),
-        (None, Some(co64)) => co64.entries.clone(),
-        _ => return Err(DAMAGED),
-    };
+fn offsets(picture: &Picture, sizes: &[u32]) -> Result<Vec<u64>, Doubt> {
     let mut sizes = sizes.iter();
     let mut offsets = Vec::with_capacity(sizes.len());
-    let mut runs = table.stsc.entries.iter().peekable();
+    let mut runs = picture.samples_per_chunk.entries.iter().peekable();
     let mut samples_per_chunk = 0;
-    for (number, mut offset) in (1_u32..).zip(chunks) {
+    for (number, mut offset) in (1_u32..).zip(picture.chunks.iter().copied()) {
         while let Some(run) = runs.next_if(|run| run.first_chunk <= number) {
             samples_per_chunk = run.samples_per_chunk;
         }
@@ -262,7 +244,7 @@ fn offsets(table: &Stbl, sizes: &[u32]) -> Result<Vec<u64>, Doubt> {
             offset = offset.saturating_add(u64::from(*size));
         }
     }
-    if sizes.next().is_none() { Ok(offsets) } else { Err(DAMAGED) }
+    if sizes.next().is_none() { Ok(offsets) } else { Err("its index is damaged") }
 }
 
 /// The keyframes that begin segments: always the last one that makes the segment not too long.

@@ -209,8 +209,8 @@ impl<'a> Boxes<'a> {
         self.left -= 1;
         let Some(header) = Option::<Header>::read_from(&mut self.reader)? else { return Ok(None) };
         let body_start = self.reader.stream_position()?;
-        let body_len =
-            u64::try_from(header.size.ok_or_else(|| unexpected("a box without a size"))?).unwrap_or(u64::MAX);
+        // Its writer fills in the size when it knows it.
+        let Some(body_len) = header.size.and_then(|size| u64::try_from(size).ok()) else { return Ok(None) };
         let is_whole = body_start.saturating_add(body_len) <= self.file_len;
         Ok(is_whole.then_some(Found { header, start: self.at, body_start, body_len }))
     }

@@ -11,7 +11,7 @@ const CHUNK_SEGMENTS: [usize; 4] = [1, 2, 4, 8];
 
 /// The segments of a video and the chunks that they are encoded in.
 ///
-/// It is a list of boundaries, so that a source's own keyframes could be a grid as well.
+/// It is a list of boundaries, for a source's own keyframes are a grid as well.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grid {
     /// Chunks in order; together they cover every frame once.

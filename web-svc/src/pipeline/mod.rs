@@ -27,6 +27,7 @@ mod grid;
 mod hls;
 mod ladder;
 mod language;
+mod movie;
 mod plan;
 mod poster;
 mod presentation;

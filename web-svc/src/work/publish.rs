@@ -9,7 +9,6 @@ use crate::{
     catalog::{Published, TrackRecord, TrashRecord, VideoRecord},
     journal::{Change, Expect, JournalError, RecordKey},
     pipeline::{Growth, Plan, Presentation},
-    store::Stored,
     upload::TRASH_GRACE,
 };
 
@@ -62,7 +61,7 @@ async fn begin(app: &App, leased: &Leased) -> Result<(), WorkError> {
 }
 
 /// Publishes the whole generation and drops the one that played before.
-pub(super) async fn publish(app: &App, leased: &Leased, video: Stored<VideoRecord>) -> Result<(), WorkError> {
+pub(super) async fn publish(app: &App, leased: &Leased) -> Result<(), WorkError> {
     let (id, generation) = (leased.job.video_id, leased.job.generation);
     let made = Made::of(app, id, generation).await?.ok_or(WorkError::Gone)?;
     let presentation = made.presentation(Growth::Complete);
@@ -76,6 +75,8 @@ pub(super) async fn publish(app: &App, leased: &Leased, video: Stored<VideoRecor
         let key = RecordKey::track(id, generation, track.position);
         app.journal.commit(Change::new().put(key, Expect::Anything, track)?).await?;
     }
+    // Read as late as may be: who edits the video meanwhile is not to make all this begin anew.
+    let video = app.store.video(id).await?.ok_or(WorkError::Gone)?;
     let mut change = Change::new();
     if let Some(former) = video.value.published_of_another(generation)
         && let Some(trash) = trash_of_former(app, &video.value, former).await?

@@ -67,10 +67,10 @@ async fn work(app: &App, leased: &Leased) -> Result<(), WorkError> {
     if job.lost_leases > JobRecord::LOST_LEASES_MAX {
         return Err(WorkError::Deadly);
     }
-    let video = app.store.video(job.video_id).await?.ok_or(WorkError::Gone)?;
     if job.kind == JobKind::Finalize {
-        return publish(app, leased, video).await;
+        return publish(app, leased).await;
     }
+    let video = app.store.video(job.video_id).await?.ok_or(WorkError::Gone)?;
     let plan: Plan = app.store.get(&RecordKey::plan(job.video_id, job.generation)).await?.ok_or(WorkError::Gone)?.value;
     let source = app.sources.open(job.video_id, video.value.original.len_bytes);
     let result = match job.kind {

@@ -170,3 +170,39 @@ async fn an_index_that_names_what_is_not_there_is_not_trusted() {
         assert!(!plan(&bench, "b.mp4").await.copies_top, "{table} {entry}");
     }
 }
+
+/// Where the body of the first box of that kind begins.
+fn body_of(file: &[u8], kind: &str) -> usize {
+    file.windows(4).position(|window| window == kind.as_bytes()).unwrap() + 4
+}
+
+#[tokio::test]
+async fn a_movie_that_is_turned_as_a_whole_is_encoded() {
+    let bench = Bench::start().await;
+    make(&bench.path("a.mp4"), &numbered("25", 50, "160:90"), "-c:v libx264 -preset veryfast -g 50 -pix_fmt yuv420p");
+    let mut file = std::fs::read(bench.path("a.mp4")).unwrap();
+    let matrix = body_of(&file, "mvhd") + 36;
+    for place in [matrix, matrix + 16] {
+        assert_eq!(file[place..place + 4], 0x1_0000_u32.to_be_bytes());
+        file[place..place + 4].copy_from_slice(&(-0x1_0000_i32).to_be_bytes());
+    }
+    std::fs::write(bench.path("b.mp4"), file).unwrap();
+    assert!(plan(&bench, "a.mp4").await.copies_top && !plan(&bench, "b.mp4").await.copies_top);
+}
+
+#[tokio::test]
+async fn a_table_that_claims_four_thousand_million_entries_costs_nothing() {
+    let bench = Bench::start().await;
+    make(&bench.path("a.mp4"), &numbered("25", 50, "160:90"), "-c:v libx264 -preset veryfast -g 50 -pix_fmt yuv420p");
+    let mut file = std::fs::read(bench.path("a.mp4")).unwrap();
+    let claim = [b"\0\0\0\x14sgpd\0\0\0\0roll".as_slice(), &u32::MAX.to_be_bytes()].concat();
+    for parent in ["moov", "trak", "mdia", "minf", "stbl"] {
+        let start = body_of(&file, parent) - 8;
+        let length = u32::from_be_bytes(file[start..start + 4].try_into().unwrap()) + 20;
+        file[start..start + 4].copy_from_slice(&length.to_be_bytes());
+    }
+    let table = body_of(&file, "stbl");
+    file.splice(table..table, claim);
+    std::fs::write(bench.path("b.mp4"), file).unwrap();
+    assert!(plan(&bench, "b.mp4").await.copies_top);
+}
