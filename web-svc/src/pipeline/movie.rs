@@ -99,7 +99,7 @@ fn children(mut body: &[u8]) -> impl Iterator<Item = (FourCC, &[u8])> {
     .take(BOXES_MAX)
 }
 
-fn child<'a>(body: &'a [u8], kind: [u8; 4]) -> Option<&'a [u8]> {
+fn child(body: &[u8], kind: [u8; 4]) -> Option<&[u8]> {
     children(body).find(|(found, _)| *found == FourCC::new(&kind)).map(|(_, inside)| inside)
 }
 
