@@ -72,8 +72,8 @@ impl Sandbox {
             }
             (Err(error), SandboxMode::Required) => Err(error),
             (Err(error), _) => {
-                tracing::warn!(%error, "programs that read uploads run with limits, but not confined");
-                Ok(Self { mode: SandboxMode::Off, launcher: Some(launcher), holes: Vec::new() })
+                tracing::warn!(%error, "programs that read uploads run without limits and confinement");
+                Ok(Self::none())
             }
         }
     }
