@@ -1,6 +1,9 @@
 //! Four storage nodes, three replicas, no person: one stays away and is replaced; one hangs and hurts nobody.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Mutex,
+    time::{Duration, Instant},
+};
 
 use triton_api::{
     BlobKey, NodeId,
@@ -30,8 +33,16 @@ async fn settled(web: &WebService, id: NodeId, state: NodeState) -> Cluster {
         let stable = cluster.phase == RebalancePhase::Stable && cluster.partitions_degraded == 0;
         stable && node(cluster, id).state == state
     };
-    eventually(SETTLE_DEADLINE, || async { is_settled(&client.cluster().await.unwrap()) }).await;
-    client.cluster().await.unwrap()
+    // What was seen then: a moment later the next change may have begun.
+    let seen = Mutex::new(None);
+    eventually(SETTLE_DEADLINE, || async {
+        let cluster = client.cluster().await.unwrap();
+        let settled = is_settled(&cluster);
+        *seen.lock().unwrap() = settled.then_some(cluster);
+        settled
+    })
+    .await;
+    seen.into_inner().unwrap().unwrap()
 }
 
 /// The blob behind the path of a segment.
