@@ -221,10 +221,18 @@ impl Config {
     /// Transcode jobs at once, and threads for each.
     pub fn slots_and_threads(&self) -> (usize, u32) {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let slots = self.transcode_slots.unwrap_or_else(|| (cores / 4).max(1));
-        let threads = (cores / slots.max(1)).max(1);
-        (slots, u32::try_from(threads).unwrap_or(1))
+        share(cores, self.transcode_slots)
     }
+}
+
+/// How a machine's cores are shared out to jobs: one job for four cores and one more, which works while another waits for its
+/// bytes, for its single-threaded parts or for the ring. Together they have half as many threads again as there are cores, as
+/// x264 takes by itself: some always wait for a picture.
+fn share(cores: usize, slots: Option<usize>) -> (usize, u32) {
+    let by_itself = (cores / 4 + 1).max(cores.min(2));
+    let slots = slots.unwrap_or(by_itself);
+    let threads = (cores * 3 / 2).div_ceil(slots.max(1)).max(1);
+    (slots, u32::try_from(threads).unwrap_or(1))
 }
 
 #[cfg(test)]

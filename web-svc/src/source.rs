@@ -14,6 +14,7 @@ use axum::{
     extract::{Path, Request, State},
     response::{IntoResponse, Response},
     routing::get,
+    serve::ListenerExt as _,
 };
 use http::{StatusCode, header};
 use tokio::net::TcpListener;
@@ -71,6 +72,12 @@ impl Sources {
     /// Serves until `stop`.
     pub async fn serve(self, listener: TcpListener, stop: CancellationToken) {
         let router = Router::new().route("/{token}", get(read)).with_state(self);
+        // ffmpeg asks anew for each place that it jumps to, and would wait 40 ms for the end of each answer's head.
+        let listener = listener.tap_io(|stream| {
+            if let Err(error) = stream.set_nodelay(true) {
+                tracing::debug!(%error, "no TCP_NODELAY");
+            }
+        });
         let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await;
         if let Err(error) = served {
             tracing::error!(%error, "the server of originals for ffmpeg ended");

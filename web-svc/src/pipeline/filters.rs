@@ -39,19 +39,42 @@ pub(super) fn video_graph(
     push(&mut graph, format_args!(",metadata=mode=add:key=n:value=1,metadata=mode=print:file={FRAME_LIST}:direct=1"));
     push(&mut graph, format_args!(",trim=start_pts={}:end_pts={},setpts=PTS-STARTPTS", window.start, window.end));
     let matrix = push_standard_range(&mut graph, video.colour, tone_mapping);
-    push(&mut graph, format_args!(",split={}", rungs.len()));
-    (0..rungs.len()).for_each(|index| push(&mut graph, format_args!("[s{index}]")));
-    for (index, rung) in rungs.iter().enumerate() {
+    let parents = parents(rungs);
+    push_branches(&mut graph, None, &parents);
+    for (index, (rung, parent)) in rungs.iter().zip(&parents).enumerate() {
+        let matrix = if parent.is_some() { "bt709" } else { matrix };
         push(
             &mut graph,
             format_args!(
                 ";[s{index}]scale={}:{}:in_color_matrix={matrix}:out_color_matrix=bt709:out_range=tv,format=yuv420p,setsar=1,\
-                 setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709:range=tv[v{index}]",
+                 setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709:range=tv",
                 rung.width, rung.height
             ),
         );
+        push_branches(&mut graph, Some(index), &parents);
     }
     graph
+}
+
+/// The rung that each rung is scaled from, or `None` for the source: the smallest that has half as many lines again, which costs
+/// half of scaling the source for each of them and cannot be told from it (SSIM differs in the fourth place).
+fn parents(rungs: &[Rung]) -> Vec<Option<usize>> {
+    let is_larger = |large: &Rung, small: &Rung| large.height * 2 >= small.height * 3;
+    let parent = |(index, rung)| rungs.iter().take(index).rposition(|other| is_larger(other, rung));
+    rungs.iter().enumerate().map(parent).collect()
+}
+
+/// Ends a chain that goes on to the output of rung `from`, if it is one, and to every rung that is scaled from it.
+fn push_branches(graph: &mut String, from: Option<usize>, parents: &[Option<usize>]) {
+    let children: Vec<usize> = (0..parents.len()).filter(|&index| parents.get(index) == Some(&from)).collect();
+    let branches = children.len() + usize::from(from.is_some());
+    if branches > 1 {
+        push(graph, format_args!(",split={branches}"));
+    }
+    if let Some(index) = from {
+        push(graph, format_args!("[v{index}]"));
+    }
+    children.iter().for_each(|child| push(graph, format_args!("[s{child}]")));
 }
 
 /// The graph of a single picture of `width` x `height` from wherever reading starts, labelled `v0`: `choose` picks it.
@@ -130,4 +153,38 @@ pub(super) fn audio_graph(info: &SourceInfo, track: &AudioTrack) -> String {
 
 fn push(graph: &mut String, text: std::fmt::Arguments<'_>) {
     graph.write_fmt(text).expect("writing to a string cannot fail");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::{FrameRate, ladder};
+
+    fn sizes_and_parents(width: u32, height: u32, copied: usize) -> Vec<(u32, Option<u32>)> {
+        let rungs = ladder(width, height, FrameRate::ALL[2]).split_off(copied);
+        let lines = |rung: &Rung| rung.width.min(rung.height);
+        rungs.iter().zip(parents(&rungs)).map(|(rung, parent)| (lines(rung), parent.map(|at| lines(&rungs[at])))).collect()
+    }
+
+    #[test]
+    fn a_rung_is_scaled_from_the_smallest_that_has_enough_lines() {
+        let of_1080 = [(1080, None), (720, Some(1080)), (480, Some(720)), (360, Some(720)), (240, Some(360))];
+        assert_eq!(sizes_and_parents(1920, 1080, 0), of_1080);
+        assert_eq!(sizes_and_parents(1080, 1920, 0), of_1080);
+        let copied = [(720, None), (480, Some(720)), (360, Some(720)), (240, Some(360))];
+        assert_eq!(sizes_and_parents(1920, 1080, 1), copied);
+        assert_eq!(sizes_and_parents(1920, 600, 0)[..2], [(600, None), (480, None)]);
+    }
+
+    #[test]
+    fn every_chain_ends_in_the_rungs_that_follow_it() {
+        let chain = |from| {
+            let mut graph = String::new();
+            push_branches(&mut graph, from, &[None, Some(0), Some(1), None]);
+            graph
+        };
+        assert_eq!(chain(None), ",split=2[s0][s3]");
+        assert_eq!(chain(Some(0)), ",split=2[v0][s1]");
+        assert_eq!(chain(Some(2)), "[v2]");
+    }
 }

@@ -32,7 +32,7 @@ impl Worker {
             // Cancel safe: a join set, a broadcast receiver, a token and a sleep.
             tokio::select! {
                 Some(joined) = jobs.join_next() => report(joined),
-                () = new_jobs(&mut changes), if jobs.len() < self.slots => {}
+                () = new_work(&mut changes), if jobs.len() < self.slots => {}
                 () = self.app.shutdown.cancelled() => {}
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }
@@ -64,11 +64,11 @@ fn report(joined: Result<(), tokio::task::JoinError>) {
     }
 }
 
-/// Waits until some job's record changes.
-async fn new_jobs(changes: &mut broadcast::Receiver<Changed>) {
+/// Waits until a record changes that may make a job due.
+async fn new_work(changes: &mut broadcast::Receiver<Changed>) {
     loop {
         match changes.recv().await {
-            Ok(change) if !change.keys.iter().any(is_job) => {}
+            Ok(change) if !change.keys.iter().any(may_bring_work) => {}
             Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => return,
             // The store lives as long as the worker: nothing will come, the sleep beside goes on.
             Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
@@ -76,6 +76,7 @@ async fn new_jobs(changes: &mut broadcast::Receiver<Changed>) {
     }
 }
 
-fn is_job(key: &RecordKey) -> bool {
-    key.kind() == "job"
+/// Jobs are written before their video is queued, and nobody leases them until it is.
+fn may_bring_work(key: &RecordKey) -> bool {
+    matches!(key.kind(), "job" | "video")
 }
