@@ -61,7 +61,7 @@ pub struct Config {
     /// in 25 days]
     #[arg(long, env = "TRITON_SCRUB_BYTES_PER_SECOND", value_name = "BYTES")]
     pub scrub_bytes_per_second: Option<u64>,
-    /// Transcode jobs at once; one for every four cores if absent, 0 for none
+    /// Transcode jobs at once, 0 for none [default: one for every four cores and one more; 2 for two cores]
     #[arg(long, global = true, env = "TRITON_TRANSCODE_SLOTS", value_name = "N")]
     pub transcode_slots: Option<usize>,
     /// x264's preset: slower ones make smaller files
@@ -225,8 +225,8 @@ impl Config {
     }
 }
 
-/// How a machine's cores are shared out to jobs: one job for four cores and one more, which works while another waits for its
-/// bytes, for its single-threaded parts or for the ring. Together they have half as many threads again as there are cores, as
+/// How a machine's cores are shared out to jobs: one job for four cores and one more, which works while another waits for bytes
+/// or for the ring, or has work for one thread only. Together they have half as many threads again as there are cores, as
 /// x264 takes by itself: some always wait for a picture.
 fn share(cores: usize, slots: Option<usize>) -> (usize, u32) {
     let by_itself = (cores / 4 + 1).max(cores.min(2));
@@ -238,6 +238,13 @@ fn share(cores: usize, slots: Option<usize>) -> (usize, u32) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn cores_are_never_idle_because_one_job_waits() {
+        let shares: Vec<_> = [1, 2, 4, 8, 16].map(|cores| share(cores, None)).into();
+        assert_eq!(shares, [(1, 1), (2, 2), (2, 3), (3, 4), (5, 5)]);
+        assert_eq!((share(2, Some(1)), share(2, Some(0)), share(2, Some(4))), ((1, 3), (0, 3), (4, 1)));
+    }
 
     #[test]
     fn flags_parse_and_bad_values_name_the_fix() {

@@ -54,10 +54,10 @@ impl Queue {
             "state": "processing", "created_at": Timestamp::now(), "original": {"len_bytes": 1, "file_name": "f"},
             "generation": 1});
         let record: VideoRecord = serde_json::from_value(record).unwrap();
-        self.journal.commit(Change::new().put(RecordKey::video(id), Expect::Nothing, &record).unwrap()).await.unwrap();
+        self.journal.commit(Change::new().put(RecordKey::video(id), Expect::Absent, &record).unwrap()).await.unwrap();
         for batch in jobs(id, FIRST, &plan(seconds)).chunks(100) {
             let put = |change: Change, job: &JobRecord| {
-                change.put(RecordKey::job(id, FIRST, &job.kind.to_string()), Expect::Nothing, job).unwrap()
+                change.put(RecordKey::job(id, FIRST, &job.kind.to_string()), Expect::Absent, job).unwrap()
             };
             self.journal.commit(batch.iter().fold(Change::new(), put)).await.unwrap();
         }

@@ -163,7 +163,11 @@ mod tests {
     fn sizes_and_parents(width: u32, height: u32, copied: usize) -> Vec<(u32, Option<u32>)> {
         let rungs = ladder(width, height, FrameRate::ALL[2]).split_off(copied);
         let lines = |rung: &Rung| rung.width.min(rung.height);
-        rungs.iter().zip(parents(&rungs)).map(|(rung, parent)| (lines(rung), parent.map(|at| lines(&rungs[at])))).collect()
+        rungs
+            .iter()
+            .zip(parents(&rungs))
+            .map(|(rung, parent)| (lines(rung), parent.map(|at| lines(&rungs[at]))))
+            .collect()
     }
 
     #[test]
@@ -173,7 +177,7 @@ mod tests {
         assert_eq!(sizes_and_parents(1080, 1920, 0), of_1080);
         let copied = [(720, None), (480, Some(720)), (360, Some(720)), (240, Some(360))];
         assert_eq!(sizes_and_parents(1920, 1080, 1), copied);
-        assert_eq!(sizes_and_parents(1920, 600, 0)[..2], [(600, None), (480, None)]);
+        assert_eq!(sizes_and_parents(2560, 1440, 0)[..3], [(1440, None), (1080, None), (720, Some(1080))]);
     }
 
     #[test]

@@ -80,3 +80,18 @@ async fn new_work(changes: &mut broadcast::Receiver<Changed>) {
 fn may_bring_work(key: &RecordKey) -> bool {
     matches!(key.kind(), "job" | "video")
 }
+
+#[cfg(test)]
+mod tests {
+    use triton_api::{Generation, VideoId};
+
+    use super::*;
+
+    #[test]
+    fn the_write_that_queues_a_video_wakes_the_worker() {
+        let id = VideoId::generate();
+        assert!(may_bring_work(&RecordKey::video(id)));
+        assert!(may_bring_work(&RecordKey::job(id, Generation::new(1), "chunk-00000")));
+        assert!(!may_bring_work(&RecordKey::plan(id, Generation::new(1))));
+    }
+}
