@@ -2,6 +2,7 @@
 
 use std::{
     path::Path,
+    process::{Child, Command},
     time::{Duration, Instant},
 };
 
@@ -32,6 +33,8 @@ const FRAME_RATE: &str = "30";
 const REPLAYED_SECONDS: u32 = 600;
 const WORKERS_MAX: usize = 64;
 const DEADLINE: Duration = Duration::from_secs(900);
+/// What of it is encoded to know the machine.
+const CEILING_SECONDS: &str = "120";
 
 /// One and two workers, each on a core of its own; what one worker took is then replayed with more.
 pub(super) fn workers(bench: &Bench) -> anyhow::Result<Outcome> {
@@ -44,9 +47,10 @@ pub(super) fn workers(bench: &Bench) -> anyhow::Result<Outcome> {
         let two = bench.runtime.block_on(made_by(2, &clip))?;
         let ratio = one.ready.as_secs_f64() / two.ready.as_secs_f64();
         println!(
-            "round {round}: ready after {:.1} s with one worker, {:.1} s with two: {ratio:.2} x",
+            "round {round}: ready after {:.1} s with one worker, {:.1} s with two: {ratio:.2} x; of the machine's own {:.2} x",
             one.ready.as_secs_f64(),
-            two.ready.as_secs_f64()
+            two.ready.as_secs_f64(),
+            ceiling(&clip)?
         );
         ratios.push(ratio);
         recorded = one.recorded;
@@ -54,6 +58,26 @@ pub(super) fn workers(bench: &Bench) -> anyhow::Result<Outcome> {
     let curve = replay(&Costs::of(&recorded))?;
     let findings = vec![Finding { goal: "scale-two", value: Spread::of(ratios) }];
     Ok(Outcome { findings, curves: vec![curve], ..Outcome::default() })
+}
+
+/// How much two of this machine's cores do of what one does, with an encoder of one thread on each: cores that are two threads of
+/// one, or that others share, do less than twice as much, and no worker can change that.
+fn ceiling(clip: &Path) -> anyhow::Result<f64> {
+    let encode = |core: &str| {
+        let mut command = Command::new("taskset");
+        command.args(["-c", core, "ffmpeg", "-v", "error", "-nostdin", "-threads", "1", "-t", CEILING_SECONDS, "-i"]);
+        command.arg(clip).args("-an -c:v libx264 -preset veryfast -threads 1 -f null -".split(' ')).spawn()
+    };
+    let timed = |cores: &[&str]| -> anyhow::Result<f64> {
+        let began = Instant::now();
+        let running: Vec<Child> = cores.iter().map(|core| encode(core)).collect::<Result<_, _>>()?;
+        for mut child in running {
+            ensure!(child.wait()?.success(), "ffmpeg failed");
+        }
+        Ok(began.elapsed().as_secs_f64())
+    };
+    let (one, both, other) = (timed(&["0"])?, timed(&["0", "1"])?, timed(&["1"])?);
+    Ok((one + other) / both)
 }
 
 /// How long a video took, and each of its jobs.

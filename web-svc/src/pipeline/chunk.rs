@@ -92,6 +92,9 @@ impl Pipeline {
         for attempt in attempts(plan, chunk) {
             let stderr = self.run_attempt(plan, &attempt, source, directory.path(), progress, cancel).await;
             let stderr = stderr.map_err(|error| verdict(error, &operation, chunk))?;
+            if plan.copies_top && tells_of_damage(&stderr) {
+                return Err(PipelineError::Unfit(in_words(&stderr)));
+            }
             match first_frame(directory.path()) {
                 Some(first) if first <= chunk.start_frame => {}
                 None if attempt.seek_seconds.is_none() && chunk.start_frame == 0 => {
@@ -270,6 +273,20 @@ pub(super) fn is_about_the_source(stderr: &str) -> bool {
         "Picture size",
     ];
     !CIRCUMSTANCES.iter().any(|text| stderr.contains(text)) && BYTES.iter().any(|text| stderr.contains(text))
+}
+
+/// Whether ffmpeg had to make up pictures: its decoder does, a player's may stop.
+fn tells_of_damage(stderr: &str) -> bool {
+    const WORDS: [&str; 7] = [
+        "error while decoding MB",
+        "concealing",
+        "Invalid NAL unit",
+        "decode_slice_header error",
+        "no frame!",
+        "Error while decoding stream",
+        "Error splitting the input into NAL units",
+    ];
+    WORDS.iter().any(|text| stderr.contains(text))
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use super::Pipeline;
 use super::cmaf::{TRACK_ID, segment_head};
 use super::encoded::{RenditionOutput, Segment, segment_file};
 use super::error::PipelineError;
-use super::film::{Film, begins_with_idr, span};
+use super::film::{Film, begins_with_idr, consists_of_units, span};
 use super::grid::{Chunk, Grid};
 use super::movie::Picture;
 use super::plan::Plan;
@@ -101,8 +101,7 @@ impl Pipeline {
     ) -> Result<RenditionOutput, PipelineError> {
         let failed = |error: String| PipelineError::transient(OPERATION, error);
         let rung = plan.rungs.first().ok_or_else(|| failed("the plan has no rendition".to_owned()))?;
-        let film =
-            self.film(plan, source).await?.map_err(|doubt| failed(format!("it is not what was planned: {doubt}")))?;
+        let film = self.film(plan, source).await?.map_err(|doubt| PipelineError::Unfit(doubt.to_owned()))?;
         let folder = directory.join(rung.name.as_str());
         tokio::fs::create_dir(&folder).await.map_err(|error| failed(error.to_string()))?;
         let mut segments = Vec::with_capacity(chunk.segments.len());
@@ -151,6 +150,9 @@ impl Pipeline {
             let at = usize::try_from(sample.offset - span.start).unwrap_or(usize::MAX);
             let bytes = media.get(at..).and_then(|rest| rest.get(..usize::try_from(sample.size).ok()?));
             let bytes = bytes.ok_or_else(|| failed("the source ends before its index does".to_owned()))?;
+            if !consists_of_units(bytes, film.length_bytes()) {
+                return Err(PipelineError::Unfit(format!("a picture of segment {number} is damaged")));
+            }
             content.extend_from_slice(bytes);
         }
         tokio::fs::write(path, &content).await.map_err(|error| failed(error.to_string()))?;

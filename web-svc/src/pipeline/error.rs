@@ -18,6 +18,9 @@ pub enum PipelineError {
         /// The last words of ffmpeg, or the I/O error.
         detail: String,
     },
+    /// The source's own pictures turned out to be damaged, so that they cannot be the top rendition: all has to be encoded.
+    #[error("the source's own pictures are no rendition: {0}")]
+    Unfit(String),
     /// The caller's token was cancelled; nothing is left running.
     #[error("the work was cancelled")]
     Cancelled,

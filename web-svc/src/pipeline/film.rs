@@ -158,6 +158,21 @@ pub(super) fn begins_with_idr(mut head: &[u8], length_bytes: usize) -> bool {
     false
 }
 
+/// Whether a sample is made up of units to its last byte, each with the bit that is always zero.
+pub(super) fn consists_of_units(mut sample: &[u8], length_bytes: usize) -> bool {
+    while let Some((length, rest)) = sample.split_at_checked(length_bytes) {
+        let length = length.iter().fold(0_usize, |length, byte| length << 8 | usize::from(*byte));
+        match rest.split_at_checked(length) {
+            Some(([header, ..], after)) if header & 0x80 == 0 => sample = after,
+            _ => return false,
+        }
+        if sample.is_empty() {
+            return true;
+        }
+    }
+    false
+}
+
 fn check_entry(picture: &Picture, info: &SourceInfo, rung: &Rung) -> Result<(), Doubt> {
     let (video, entry) = (&info.video, &picture.entry);
     let size = (u32::from(entry.visual.width), u32::from(entry.visual.height));
@@ -288,19 +303,31 @@ mod tests {
         assert!(chosen(&[0], 151).is_err());
     }
 
+    fn unit(kind: u8, payload: usize) -> Vec<u8> {
+        let mut unit = u32::try_from(payload + 1).unwrap().to_be_bytes().to_vec();
+        unit.push(0x60 | kind);
+        unit.extend(std::iter::repeat_n(0, payload));
+        unit
+    }
+
     #[test]
     fn a_picture_is_an_idr_picture_if_its_first_slice_says_so() {
-        let unit = |kind: u8, payload: usize| {
-            let mut unit = u32::try_from(payload + 1).unwrap().to_be_bytes().to_vec();
-            unit.push(0x60 | kind);
-            unit.extend(std::iter::repeat_n(0, payload));
-            unit
-        };
         assert!(begins_with_idr(&[unit(6, 700), unit(5, 9000)].concat()[..1000], 4));
         assert!(begins_with_idr(&[unit(9, 1), unit(7, 20), unit(8, 4), unit(5, 9)].concat(), 4));
         assert!(!begins_with_idr(&[unit(6, 700), unit(1, 9000)].concat(), 4), "a recovery point");
         assert!(!begins_with_idr(&unit(6, 4000)[..100], 4), "not told by so few bytes");
         assert!(!begins_with_idr(&[], 4));
+    }
+
+    #[test]
+    fn a_sample_is_units_to_its_end() {
+        let whole = [unit(6, 7), unit(5, 9000)].concat();
+        assert!(consists_of_units(&whole, 4));
+        assert!(!consists_of_units(&whole[..whole.len() - 1], 4), "cut");
+        assert!(!consists_of_units(&[whole.as_slice(), &[0, 0]].concat(), 4), "a rest");
+        assert!(!consists_of_units(&[whole.as_slice(), &[0, 0, 0, 0]].concat(), 4), "an empty unit");
+        assert!(!consists_of_units(&unit(0x85, 9), 4), "a bit that is always zero");
+        assert!(!consists_of_units(&[], 4));
     }
 
     proptest! {

@@ -37,7 +37,7 @@ pub(super) async fn make(
 fn is_in_vain(error: &PipelineError, failures: u32) -> bool {
     match error {
         PipelineError::Source(_) => true,
-        PipelineError::Transient { .. } => failures + 1 >= JobRecord::FAILURES_MAX,
+        PipelineError::Transient { .. } | PipelineError::Unfit(_) => failures + 1 >= JobRecord::FAILURES_MAX,
         PipelineError::Cancelled | PipelineError::Environment(_) => false,
     }
 }

@@ -11,13 +11,15 @@ use crate::{
     catalog::{JobRecord, TrashRecord, VideoRecord},
     journal::{Change, Expect, JournalError, RecordKey},
     pipeline::{PipelineError, Plan},
-    upload::TRASH_GRACE,
+    upload::{TRASH_GRACE, create_generation},
 };
 
 /// The pause after the first failure; it doubles with each further one.
 const BACKOFF: Duration = Duration::from_secs(2);
 /// The pause while the storage nodes or the database are away.
 const OUTAGE_PAUSE: Duration = Duration::from_secs(8);
+
+const BEGUN_AGAIN: &str = "The server stopped while it began to process the video once more. Try again.";
 
 /// Records a failed attempt.
 pub(super) async fn failed(app: &App, leased: &Leased, error: &WorkError) -> Result<(), WorkError> {
@@ -31,6 +33,9 @@ pub(super) async fn failed(app: &App, leased: &Leased, error: &WorkError) -> Res
     }
     if error.is_storage_outage() || is_source_away(app, leased, error).await {
         return try_again(app, leased, failures, OUTAGE_PAUSE, "the storage nodes do not answer").await;
+    }
+    if let WorkError::Pipeline(PipelineError::Unfit(_)) = error {
+        return encode_all(app, leased).await;
     }
     let failures = failures + 1;
     if error.is_permanent() || failures >= JobRecord::FAILURES_MAX {
@@ -96,6 +101,27 @@ async fn give_up(app: &App, leased: &Leased, reason: &str) -> Result<(), WorkErr
             job.last_error = Some(reason.to_owned());
         })
         .await?;
+    Ok(app.delete_jobs(id, generation).await?)
+}
+
+/// Makes the video once more with every rendition encoded; what was made of this generation goes.
+async fn encode_all(app: &App, leased: &Leased) -> Result<(), WorkError> {
+    let (id, generation) = (leased.job.video_id, leased.job.generation);
+    let video = app.store.video(id).await?.ok_or(WorkError::Gone)?;
+    let plan = app.store.get::<Plan>(&RecordKey::plan(id, generation)).await?.ok_or(WorkError::Gone)?.value;
+    if video.value.generation != generation {
+        // Another job of it came first.
+        return Ok(());
+    }
+    let trash = trash_of(app, &leased.job).await?;
+    let published = video.value.published_of_another(generation).cloned();
+    // Until the new jobs are there, which takes a moment: a crash right now leaves somebody the button to try again.
+    let reason = Some(BEGUN_AGAIN.to_owned());
+    let record = VideoRecord { state: VideoState::Failed, reason, published, ..video.value };
+    create_generation(app, record, video.revision, &Plan::new(plan.info)).await?;
+    if let Some(trash) = trash {
+        app.journal.commit(Change::new().put(RecordKey::trash(id, generation), Expect::Anything, &trash)?).await?;
+    }
     Ok(app.delete_jobs(id, generation).await?)
 }
 

@@ -85,3 +85,20 @@ async fn flipped_bits_end_in_a_video_or_a_reason() {
     assert!(!web.process.log().contains("panicked"), "a task of the service panicked");
     assert_as_before(&web, memory_before_kib).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn viewers_get_whole_pictures_of_a_source_that_conforms_but_is_damaged() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut content = std::fs::read(media::recorded_clip(dir.path(), "recorded.mp4", 14, "640x360")).unwrap();
+    // After the first chunk has been made of whole pictures.
+    let middle = content.len() / 2;
+    content[middle..middle + 2000].fill(0);
+    let web = WebService::start(&["--sandbox", "required"]).await;
+    let Outcome::Ready = outcome(&web, "recorded.mp4", content).await else { panic!("it failed") };
+    let video = web.videos().await.remove(0);
+    let master = format!("{}/media/{}/master.m3u8", web.origin, video.id);
+    assert_eq!(media::complaints(&master), "");
+    assert_eq!(video.duration_ms, Some(14_000));
+    let log = web.process.log();
+    assert!(log.contains("the source's own pictures are no rendition"), "it was encoded from the beginning");
+}

@@ -39,7 +39,10 @@ pub(crate) async fn outcome(web: &WebService, name: &str, content: Vec<u8>) -> O
         let video = web.client().video(id).await.unwrap();
         match video.state {
             VideoState::Ready => return Outcome::Ready,
-            VideoState::Failed => return Outcome::Failed(video.reason.unwrap_or_default()),
+            // For a moment also where it is begun again, with every rendition encoded.
+            VideoState::Failed if video == web.client().video(id).await.unwrap() => {
+                return Outcome::Failed(video.reason.unwrap_or_default());
+            }
             _ => assert!(began.elapsed() < END_DEADLINE, "{name} does not end: {video:?}"),
         }
         tokio::time::sleep(Duration::from_millis(50)).await;

@@ -1,7 +1,7 @@
 //! A source whose own bitstream conforms is the top rendition as it is; any other is encoded.
 
 use tokio_util::sync::CancellationToken;
-use web_svc::pipeline::{Growth, Plan};
+use web_svc::pipeline::{Growth, PipelineError, Plan};
 
 use crate::encoding::{Bench, Published};
 use crate::fixture::{click_times, clicks, frame_numbers, make, numbered, run};
@@ -208,4 +208,34 @@ async fn a_table_that_claims_four_thousand_million_entries_costs_nothing() {
     file.splice(table..table, claim);
     std::fs::write(bench.path("b.mp4"), file).unwrap();
     assert!(plan(&bench, "b.mp4").await.copies_top);
+}
+
+/// The offset and the size of the picture that comes so many pictures after the first.
+fn picture_at(file: &str, index: usize) -> (usize, usize) {
+    let entries = ["-v", "error", "-select_streams", "v", "-show_entries", "packet=pos,size", "-of", "csv=p=0", file];
+    let listed = String::from_utf8(run("ffprobe", &entries).0).unwrap();
+    let (size, offset) = listed.lines().nth(index).unwrap().split_once(',').unwrap();
+    (offset.trim_end_matches(',').parse().unwrap(), size.parse().unwrap())
+}
+
+#[tokio::test]
+async fn damaged_pictures_are_not_handed_on() {
+    let bench = Bench::start().await;
+    make(&bench.path("whole.mp4"), &numbered("25", 100, "640:360"), H264);
+    let whole = std::fs::read(bench.path("whole.mp4")).unwrap();
+    let (offset, size) = picture_at(bench.path("whole.mp4").to_str().unwrap(), 30);
+    let cases: [(&str, std::ops::Range<usize>); 2] =
+        [("length.mp4", offset..offset + 3), ("content.mp4", offset + size / 2..offset + size)];
+    for (name, damaged) in cases {
+        let mut bytes = whole.clone();
+        bytes[damaged].iter_mut().for_each(|byte| *byte ^= 0x5a);
+        std::fs::write(bench.path(name), bytes).unwrap();
+        let plan = plan(&bench, name).await;
+        assert!(plan.copies_top, "{name}");
+        let (source, cancel) = (bench.server.source(name), CancellationToken::new());
+        let made = bench.pipeline.encode_chunk(&plan, 0, &source, &bench.path("."), |_| (), &cancel).await;
+        assert!(matches!(made, Err(PipelineError::Unfit(_))), "{name}: {made:?}");
+        let plan = Plan::new(plan.info);
+        bench.pipeline.encode_chunk(&plan, 0, &source, &bench.path("."), |_| (), &cancel).await.unwrap();
+    }
 }

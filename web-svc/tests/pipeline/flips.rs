@@ -8,7 +8,7 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use web_svc::pipeline::{Limits, PipelineError};
+use web_svc::pipeline::{Limits, PipelineError, Plan};
 
 use crate::encoding::Bench;
 use crate::fixture::{clicks, make, numbered};
@@ -41,7 +41,14 @@ fn flipped(clip: &[u8], seed: u64) -> Vec<u8> {
 async fn fate(bench: &Bench, name: &str, with_sound: bool) -> Result<(), PipelineError> {
     let (source, cancel, work) = (bench.server.source(name), CancellationToken::new(), bench.path("work"));
     let plan = bench.pipeline.plan(bench.probe(name).await?, &source, &cancel).await?;
-    bench.pipeline.encode_chunk(&plan, 0, &source, &work, |_| (), &cancel).await?;
+    let (made, plan) = match bench.pipeline.encode_chunk(&plan, 0, &source, &work, |_| (), &cancel).await {
+        Err(PipelineError::Unfit(_)) => {
+            let plan = Plan::new(plan.info);
+            (bench.pipeline.encode_chunk(&plan, 0, &source, &work, |_| (), &cancel).await, plan)
+        }
+        made => (made, plan),
+    };
+    made?;
     for position in 0..if with_sound { plan.audio.len() } else { 0 } {
         let take = |_| std::future::ready(Ok::<_, PipelineError>(())).boxed();
         bench.pipeline.encode_audio(&plan, position, &source, &work, |_| (), take, &cancel).await?;
