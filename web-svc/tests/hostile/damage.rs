@@ -98,7 +98,7 @@ async fn viewers_get_whole_pictures_of_a_source_that_conforms_but_is_damaged() {
     let video = web.videos().await.remove(0);
     let master = format!("{}/media/{}/master.m3u8", web.origin, video.id);
     assert_eq!(media::complaints(&master), "");
-    assert_eq!(video.duration_ms, Some(14_000));
+    assert!(video.duration_ms.is_some_and(|length| (14_000..14_100).contains(&length)), "{video:?}");
     let log = web.process.log();
     assert!(log.contains("the source's own pictures are no rendition"), "it was encoded from the beginning");
 }
