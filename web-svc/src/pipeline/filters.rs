@@ -74,7 +74,9 @@ fn push_branches(graph: &mut String, from: Option<usize>, parents: &[Option<usiz
     if let Some(index) = from {
         push(graph, format_args!("[v{index}]"));
     }
-    children.iter().for_each(|child| push(graph, format_args!("[s{child}]")));
+    for child in children {
+        push(graph, format_args!("[s{child}]"));
+    }
 }
 
 /// The graph of a single picture of `width` x `height` from wherever reading starts, labelled `v0`: `choose` picks it.
