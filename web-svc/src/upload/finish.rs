@@ -145,7 +145,8 @@ pub fn jobs(video_id: VideoId, generation: Generation, plan: &Plan) -> Vec<JobRe
     let extra = plan.grid.chunks.iter().filter(|_| !plan.extra.is_empty());
     let extra = extra.map(|chunk| {
         let priority = EXTRA_PRIORITY + i64::from(chunk.index);
-        job(JobKind::Extra { index: chunk.index }, priority, chunk.frames())
+        // About twice the work of the whole ladder.
+        job(JobKind::Extra { index: chunk.index }, priority, 2 * chunk.frames())
     });
     // Sound comes after the first chunk, the poster after the second. They cost little beside the pictures; what exactly
     // matters only to the progress bar.
