@@ -6,6 +6,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use mp4_atom::{Codec, DecodeAtom, Encode, Header, Moof, Moov, ReadFrom};
+use tracing::subscriber::{NoSubscriber, with_default};
 
 use super::cmaf::{av1_codec_string, codec_string, segment_head};
 
@@ -94,7 +95,9 @@ impl Recording {
                 found.header.encode(&mut init)?;
                 init.extend_from_slice(&body);
                 if found.header.kind.as_ref() == b"moov" {
-                    movie = Some(Moov::decode_atom(&found.header, &mut body.as_slice())?);
+                    // Of boxes that it does not know (`fiel` around AV1) the parser warns, and reads on.
+                    let decode = || Moov::decode_atom(&found.header, &mut body.as_slice());
+                    movie = Some(with_default(NoSubscriber::default(), decode)?);
                 }
             }
             position = boxes.skip(&found)?;
