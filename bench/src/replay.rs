@@ -43,7 +43,7 @@ impl Costs {
 
     fn seconds(&self, job: &JobRecord, plan: &Plan) -> f64 {
         match job.kind {
-            JobKind::Chunk { .. } => self.chunk + self.chunk_frame * count(job.cost_frames),
+            JobKind::Chunk { .. } | JobKind::Extra { .. } => self.chunk + self.chunk_frame * count(job.cost_frames),
             JobKind::Audio { .. } => self.audio_frame * count(plan.info.video.frames),
             JobKind::Poster => self.poster,
             JobKind::Finalize => self.finalize,

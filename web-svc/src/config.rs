@@ -7,7 +7,7 @@ use std::{
     str::FromStr,
 };
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, builder::BoolishValueParser};
 use thiserror::Error;
 use triton_api::{NodeUrl, secret::ClusterSecret};
 use triton_kit::{secret::SecretArgs, telemetry::LogArgs};
@@ -68,6 +68,10 @@ pub struct Config {
     #[arg(long, global = true, env = "TRITON_X264_PRESET", default_value = "veryfast", value_name = "NAME", value_parser = [
         "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"])]
     pub x264_preset: String,
+    /// New videos get renditions in AV1 as well, made by SVT-AV1 after those in H.264: smaller files for players that can play
+    /// them, and more work. Give it to workers, too: it refuses to start where ffmpeg has no libsvtav1
+    #[arg(long, global = true, env = "TRITON_AV1", value_parser = BoolishValueParser::new())]
+    pub av1: bool,
     /// The confinement of ffmpeg, which reads what strangers upload: as far as this machine can and a warning about what is
     /// missing, or all of it and no start without, or resource limits only
     #[arg(long, global = true, env = "TRITON_SANDBOX", default_value = "auto", value_name = "MODE")]
@@ -254,7 +258,8 @@ mod tests {
             Config::try_parse_from(["web-svc", "worker", "--metadata", "etcd://a:1,b:2", "--transcode-slots", "2"]);
         let worker = worker.unwrap();
         assert_eq!((worker.role, worker.listen().port(), worker.transcode_slots), (Some(Role::Worker), 0, Some(2)));
-        assert!(matches!(worker.metadata(), Metadata::Etcd(_)));
+        assert!(matches!(worker.metadata(), Metadata::Etcd(_)) && !worker.av1);
+        assert!(Config::try_parse_from(["web-svc", "worker", "--av1"]).unwrap().av1);
         for bad in [
             ["--metadata", "etcd://a"],
             ["--storage", "embeded"],

@@ -49,13 +49,18 @@ impl Queue {
 
     /// A video of so many seconds, whose jobs wait.
     async fn upload(&self, seconds: u64) -> VideoId {
+        self.upload_as(&plan(seconds)).await
+    }
+
+    /// A video with the jobs of a plan.
+    async fn upload_as(&self, plan: &Plan) -> VideoId {
         let id = VideoId::generate();
         let record = json!({"v": 1, "id": id, "title": "a title", "description": "", "visibility": "public",
             "state": "processing", "created_at": Timestamp::now(), "original": {"len_bytes": 1, "file_name": "f"},
             "generation": 1});
         let record: VideoRecord = serde_json::from_value(record).unwrap();
         self.journal.commit(Change::new().put(RecordKey::video(id), Expect::Absent, &record).unwrap()).await.unwrap();
-        for batch in jobs(id, FIRST, &plan(seconds)).chunks(100) {
+        for batch in jobs(id, FIRST, plan).chunks(100) {
             let put = |change: Change, job: &JobRecord| {
                 change.put(RecordKey::job(id, FIRST, &job.kind.to_string()), Expect::Absent, job).unwrap()
             };
@@ -105,4 +110,20 @@ async fn of_a_pile_of_videos_all_begin_to_play_before_one_goes_on() {
     }
     assert!(order[..10].iter().all(|kind| *kind == JobKind::Chunk { index: 0 }), "{order:?}");
     assert!(order[10..].iter().all(|kind| *kind == JobKind::Audio { index: 0 }), "{order:?}");
+}
+
+#[tokio::test]
+async fn the_extra_set_of_one_video_comes_after_the_ladders_of_all() {
+    let queue = Queue::new().await;
+    let film = queue.upload_as(&plan(60).with_extra()).await;
+    let clip = queue.upload(60).await;
+    while queue.work().await != (clip, JobKind::Finalize) {}
+    let mut rest = Vec::new();
+    while rest.last() != Some(&JobKind::Finalize) {
+        let (video, kind) = queue.work().await;
+        assert_eq!(video, film);
+        rest.push(kind);
+    }
+    let extra = (0..plan(60).grid.chunks.len()).map(|index| JobKind::Extra { index: u32::try_from(index).unwrap() });
+    assert_eq!(rest, extra.chain([JobKind::Finalize]).collect::<Vec<_>>());
 }

@@ -12,8 +12,13 @@ use super::{Rest, rest::keeps_unknown_fields};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "name")]
 pub enum JobKind {
-    /// Encodes one chunk of the picture into all renditions.
+    /// Encodes one chunk of the picture into all renditions of the ladder.
     Chunk {
+        /// The position in the plan.
+        index: u32,
+    },
+    /// Encodes one chunk of the picture into the renditions beside the ladder.
+    Extra {
         /// The position in the plan.
         index: u32,
     },
@@ -33,6 +38,7 @@ impl JobKind {
     pub const fn label(self) -> &'static str {
         match self {
             Self::Chunk { .. } => "chunk",
+            Self::Extra { .. } => "extra",
             Self::Audio { .. } => "audio",
             Self::Poster => "poster",
             Self::Finalize => "finalize",
@@ -45,6 +51,7 @@ impl fmt::Display for JobKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Chunk { index } => write!(f, "chunk-{index:05}"),
+            Self::Extra { index } => write!(f, "extra-{index:05}"),
             Self::Audio { index } => write!(f, "audio-{index}"),
             Self::Poster => f.write_str("poster"),
             Self::Finalize => f.write_str("finalize"),

@@ -128,13 +128,13 @@ mod tests {
             "last_error": null, "result": {"tracks": [{"a": 1}]}, "created_at": THEN})
     }
 
-    fn plan() -> Value {
+    fn plan() -> Plan {
         let start = json!({"ticks": 0, "numerator": 1, "denominator": 1});
-        let video = json!({"index": 0, "codec": "h264", "width": 640, "height": 360, "frame_rate": "30", "frames": 90,
+        let video = json!({"index": 0, "codec": "h264", "width": 854, "height": 480, "frame_rate": "30", "frames": 90,
             "start": start, "interlaced": false, "pixel_format": "yuv420p", "colour": "bt709"});
         let track = json!({"index": 2, "codec": "subrip", "language": null, "title": "t", "hearing_impaired": true});
         let info = json!({"demuxer": "mov", "video": video, "audio": [], "captions": [track]});
-        serde_json::to_value(Plan::new(serde_json::from_value(info).unwrap())).unwrap()
+        Plan::new(serde_json::from_value(info).unwrap())
     }
 
     /// Adds a field to every object, at any depth.
@@ -181,7 +181,10 @@ mod tests {
             "bytes_per_second": 0, "errors": ["e"], "removals": [NODE], "reason": null, "started_at": THEN, "committed_at": null}));
         keeps_everything::<Replacements>(&json!({"nodes": [{"id": NODE, "down_since": THEN, "replaced_at": THEN,
             "taken_back_at": null}]}));
-        keeps_everything::<Plan>(&plan());
+        let (plain, with_extra) = (json!(plan()), json!(plan().with_extra()));
+        assert!(plain.get("extra").is_none(), "an older version would find a field that it does not know");
+        assert_eq!(keeps_everything::<Plan>(&plain).extra, []);
+        assert_eq!(keeps_everything::<Plan>(&with_extra).extra.len(), 1);
     }
 
     #[test]

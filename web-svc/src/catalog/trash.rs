@@ -43,7 +43,7 @@ impl TrashRecord {
         let pictures = last.map_or(0, |chunk| chunk.first_segment + u32::try_from(chunk.segments.len()).unwrap_or(0));
         // Sound is cut at its own borders, so it may have some segments more.
         let segments = pictures + pictures / 8 + 4;
-        let rungs = plan.rungs.iter().map(|rung| &rung.name);
+        let rungs = plan.pictures().map(|rung| &rung.name);
         let renditions = rungs.chain(plan.audio.iter().map(|audio| &audio.name));
         Self {
             v: 1,

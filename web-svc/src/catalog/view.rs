@@ -90,6 +90,7 @@ fn subject(record: &JobRecord, siblings: &[JobRecord]) -> String {
     let chunks = siblings.iter().filter(|job| matches!(job.kind, JobKind::Chunk { .. })).count();
     match record.kind {
         JobKind::Chunk { index } => format!("picture, chunk {} of {chunks}", index + 1),
+        JobKind::Extra { index } => format!("picture in AV1, chunk {} of {chunks}", index + 1),
         JobKind::Audio { index } => format!("sound, track {}", index + 1),
         JobKind::Poster => "poster and captions".to_owned(),
         JobKind::Finalize => "storyboard and publication".to_owned(),

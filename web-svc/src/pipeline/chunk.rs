@@ -1,4 +1,4 @@
-//! Encodes one chunk: one ffmpeg run, one decode, all rungs.
+//! Encodes one chunk: one ffmpeg run, one decode, all rungs of an encoder.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -7,20 +7,18 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use super::Pipeline;
-use super::command::{Arguments, ProgressReader};
+use super::command::ProgressReader;
 use super::cut::cut_all;
 use super::encoded::Encoded;
+use super::encoder::{Encoder, Part};
 use super::error::{PipelineError, SourceFault};
 use super::filters::{FRAME_LIST, Window, video_graph};
 use super::grid::Chunk;
-use super::ladder::Rung;
 use super::plan::Plan;
 use super::probe::in_words;
 use super::run::{RunError, run};
 use super::source::Source;
 
-/// x264's constant quality; the bit rate is capped by the rung.
-const CRF: u32 = 23;
 /// Where reading starts when the first try came in after the chunk's first frame: this many seconds before it, and then 0.
 const LONG_PREROLL_SECONDS: f64 = 40.0;
 
@@ -32,7 +30,7 @@ struct Attempt {
 }
 
 impl Pipeline {
-    /// Makes all video renditions of one chunk, as files below a new private directory in `work_dir`.
+    /// Makes all video renditions of the ladder for one chunk, as files below a new private directory in `work_dir`.
     ///
     /// Every frame of the grid is in the result once and in order, whatever the source's container does when it is sought: the
     /// run lists the frames it saw, and one that began too late is repeated from further back. Where the source ends before the
@@ -53,13 +51,9 @@ impl Pipeline {
         progress: impl Fn(f32) + Send + Sync,
         cancel: &CancellationToken,
     ) -> Result<Encoded, PipelineError> {
-        let operation = format!("encode chunk {chunk_index}");
-        let chunk = plan
-            .chunk(chunk_index)
-            .ok_or_else(|| PipelineError::transient(&*operation, "the plan has no such chunk"))?;
-        let directory = private_directory(&operation, work_dir)?;
+        let (part, directory) = prepared(plan, chunk_index, Encoder::X264, work_dir)?;
         let copied = if plan.copies_top {
-            let copying = self.copy_top(plan, chunk, source, directory.path());
+            let copying = self.copy_top(plan, part.chunk, source, directory.path());
             // Cancel safe: what was written goes with its directory.
             tokio::select! {
                 copied = copying => Some(copied?),
@@ -68,31 +62,56 @@ impl Pipeline {
         } else {
             None
         };
-        let mut encoded = if plan.encoded_rungs().is_empty() {
+        let mut encoded = if part.rungs().is_empty() {
             Encoded { renditions: Vec::new(), source_ended: false, directory }
         } else {
-            self.encode_pictures(plan, chunk, source, directory, &progress, cancel).await?
+            self.encode_pictures(part, source, directory, &progress, cancel).await?
         };
         // The plan's order: the top rung comes first.
         encoded.renditions.splice(..0, copied);
         Ok(encoded)
     }
 
+    /// Makes the renditions of the extra set for one chunk, in the same way and on the same grid.
+    ///
+    /// # Errors
+    /// As [`Pipeline::encode_chunk`], and [`PipelineError::Environment`] where this ffmpeg cannot encode AV1.
+    ///
+    /// # Cancel safety
+    /// As that.
+    pub async fn encode_extra(
+        &self,
+        plan: &Plan,
+        chunk_index: u32,
+        source: &Source,
+        work_dir: &Path,
+        progress: impl Fn(f32) + Send + Sync,
+        cancel: &CancellationToken,
+    ) -> Result<Encoded, PipelineError> {
+        if !self.tools.av1 {
+            return Err(PipelineError::Environment(
+                "this worker's ffmpeg has no libsvtav1 encoder, and the video is to have renditions in AV1".to_owned(),
+            ));
+        }
+        let (part, directory) = prepared(plan, chunk_index, Encoder::SvtAv1, work_dir)?;
+        self.encode_pictures(part, source, directory, &progress, cancel).await
+    }
+
     /// Encodes the rungs that are no copy, in one run or, where a seek came in late, a few.
     async fn encode_pictures(
         &self,
-        plan: &Plan,
-        chunk: &Chunk,
+        part: Part<'_>,
         source: &Source,
         directory: TempDir,
         progress: &(impl Fn(f32) + Send + Sync),
         cancel: &CancellationToken,
     ) -> Result<Encoded, PipelineError> {
+        let chunk = part.chunk;
         let operation = format!("encode chunk {}", chunk.index);
-        for attempt in attempts(plan, chunk) {
-            let stderr = self.run_attempt(plan, &attempt, source, directory.path(), progress, cancel).await;
+        for attempt in attempts(part.plan, chunk) {
+            let stderr = self.run_attempt(part, &attempt, source, directory.path(), progress, cancel).await;
             let stderr = stderr.map_err(|error| verdict(error, &operation, chunk))?;
-            if plan.copies_top && tells_of_damage(&stderr) {
+            if part.plan.copies_top && tells_of_damage(&stderr) {
                 return Err(PipelineError::Unfit(in_words(&stderr)));
             }
             match first_frame(directory.path()) {
@@ -106,14 +125,14 @@ impl Pipeline {
                     continue;
                 }
             }
-            return cut_all(plan, chunk, directory).await;
+            return cut_all(part, directory).await;
         }
         Err(PipelineError::transient(operation, "no attempt was made"))
     }
 
     async fn run_attempt(
         &self,
-        plan: &Plan,
+        part: Part<'_>,
         attempt: &Attempt,
         source: &Source,
         directory: &Path,
@@ -121,23 +140,23 @@ impl Pipeline {
         cancel: &CancellationToken,
     ) -> Result<String, RunError> {
         let Window { start, end } = attempt.window;
-        let rate = plan.info.video.frame_rate;
+        let info = &part.plan.info;
         let graph = video_graph(
-            &plan.info.video,
-            plan.encoded_rungs(),
+            &info.video,
+            part.rungs(),
             attempt.window,
             attempt.seek_seconds.is_none(),
             self.tools.tone_mapping,
         );
-        let mut arguments = self.ffmpeg_input(source, plan.info.demuxer, attempt.seek_seconds);
+        let mut arguments = self.ffmpeg_input(source, info.demuxer, attempt.seek_seconds);
         arguments.option("-filter_complex", graph);
-        for (index, rung) in plan.encoded_rungs().iter().enumerate() {
-            self.rung_output(&mut arguments, index, rung, plan, attempt.window);
+        for (index, rung) in part.rungs().iter().enumerate() {
+            self.rung_output(&mut arguments, index, rung, part, attempt.window);
         }
         // Without a seek everything before the chunk is decoded as well.
         let read_from = if attempt.seek_seconds.is_none() { 0 } else { start };
-        let mut invocation =
-            self.ffmpeg_run(Some(source), arguments, directory, rate.seconds(end.saturating_sub(read_from)));
+        let seconds = info.video.frame_rate.seconds(end.saturating_sub(read_from));
+        let mut invocation = self.ffmpeg_run(Some(source), arguments, directory, seconds);
         invocation.heartbeat = Some(directory.join(FRAME_LIST));
         let mut reader = ProgressReader::default();
         let frames = end.saturating_sub(start);
@@ -150,31 +169,19 @@ impl Pipeline {
         })
         .await
     }
+}
 
-    /// The options of one rung's output file.
-    fn rung_output(&self, arguments: &mut Arguments, index: usize, rung: &Rung, plan: &Plan, window: Window) {
-        let rate = plan.info.video.frame_rate;
-        arguments
-            .option("-map", format!("[v{index}]"))
-            .words("-fps_mode passthrough -c:v libx264 -profile:v high -sc_threshold 0 -flags +cgop -bf 3")
-            .option("-preset", &self.settings.preset)
-            .option("-crf", CRF)
-            .option("-maxrate", rung.maxrate_bps)
-            .option("-bufsize", u64::from(rung.maxrate_bps) * 2)
-            .option("-g", rate.gop_frames())
-            .option("-keyint_min", rate.gop_frames())
-            .option("-threads", self.settings.threads);
-        if let Some(times) = keyframe_times(plan, window.start) {
-            arguments.option("-force_key_frames", times);
-        }
-        arguments
-            .option("-video_track_timescale", rate.timescale())
-            // The graph ends there as well, unless a source finds a fault in it.
-            .option("-frames:v", window.end.saturating_sub(window.start))
-            .words("-map_metadata -1 -map_chapters -1 -fflags +bitexact")
-            .words("-movflags +frag_keyframe+empty_moov+default_base_moof+skip_trailer -f mp4")
-            .word(recording_file(index));
-    }
+/// What is to be encoded, and the directory for it.
+fn prepared<'a>(
+    plan: &'a Plan,
+    chunk_index: u32,
+    encoder: Encoder,
+    work_dir: &Path,
+) -> Result<(Part<'a>, TempDir), PipelineError> {
+    let operation = format!("encode chunk {chunk_index}");
+    let chunk = plan.chunk(chunk_index);
+    let chunk = chunk.ok_or_else(|| PipelineError::transient(&*operation, "the plan has no such chunk"))?;
+    Ok((Part { plan, chunk, encoder }, private_directory(&operation, work_dir)?))
 }
 
 /// Where one rung of the run is written, relative to its directory.
@@ -199,21 +206,6 @@ fn attempts(plan: &Plan, chunk: &Chunk) -> Vec<Attempt> {
         .collect();
     attempts.push(Attempt { seek_seconds: None, window });
     attempts
-}
-
-/// When the chunk's later segments begin, for `-force_key_frames`: a quarter of a frame early, so that the right frame is hit
-/// whether ffmpeg rounds the time to the nearest frame or takes the next one.
-fn keyframe_times(plan: &Plan, start: u64) -> Option<String> {
-    let rate = plan.info.video.frame_rate;
-    let chunk = plan.grid.chunks.iter().find(|chunk| chunk.start_frame == start)?;
-    let quarter_of_a_frame = 0.25 / rate.fps();
-    let mut frame = 0;
-    let time = |frames: &u32| {
-        frame += u64::from(*frames);
-        format!("{:.6}", rate.seconds(frame) - quarter_of_a_frame)
-    };
-    let times: Vec<String> = chunk.segments.iter().take(chunk.segments.len().saturating_sub(1)).map(time).collect();
-    (!times.is_empty()).then(|| times.join(","))
 }
 
 /// The first line of the list of frames: `frame:0    pts:123     pts_time:4.1`.

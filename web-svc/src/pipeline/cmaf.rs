@@ -5,8 +5,8 @@
 
 use bytes::Bytes;
 use mp4_atom::{
-    Avc1, Avcc, Codec, Dinf, Dref, DrefEntry, Encode, Ftyp, Hdlr, Header, Mdhd, Mdia, Mfhd, Minf, Moof, Moov, Mvex,
-    Mvhd, Stbl, Stco, Stsd, Styp, Tfdt, Tfhd, Tkhd, Traf, Trak, Trex, Trun, TrunEntry, TrunSamples, Url, Vmhd,
+    Av1c, Avc1, Avcc, Codec, Dinf, Dref, DrefEntry, Encode, Ftyp, Hdlr, Header, Mdhd, Mdia, Mfhd, Minf, Moof, Moov,
+    Mvex, Mvhd, Stbl, Stco, Stsd, Styp, Tfdt, Tfhd, Tkhd, Traf, Trak, Trex, Trun, TrunEntry, TrunSamples, Url, Vmhd,
 };
 
 use super::fragment::{FragmentError, Sample, unexpected};
@@ -24,6 +24,17 @@ pub(super) fn codec_string(config: &Avcc) -> String {
         avc_profile_indication: profile, profile_compatibility: constraints, avc_level_indication: level, ..
     } = config;
     format!("avc1.{profile:02x}{constraints:02x}{level:02x}")
+}
+
+/// RFC 6381 codec string of AV1 (AV1 Codec ISO Media File Format Binding, section 5), without what is as it always is.
+pub(super) fn av1_codec_string(config: &Av1c) -> String {
+    let tier = if config.seq_tier_0 { 'H' } else { 'M' };
+    let depth = match (config.high_bitdepth, config.twelve_bit) {
+        (false, _) => 8,
+        (true, false) => 10,
+        (true, true) => 12,
+    };
+    format!("av01.{}.{:02}{tier}.{depth:02}", config.seq_profile, config.seq_level_idx_0)
 }
 
 /// The init segment of a picture that is not the encoder's own: `ftyp` and `moov`, the same bytes for the same entry.

@@ -46,6 +46,7 @@ impl Pipeline {
         cancel: &CancellationToken,
     ) -> Result<Plan, PipelineError> {
         let plan = Plan::new(info);
+        let plan = if self.settings.av1 { plan.with_extra() } else { plan };
         let found = tokio::select! {
             found = self.conforming_grid(&plan, source) => found?,
             () = cancel.cancelled() => return Err(PipelineError::Cancelled),

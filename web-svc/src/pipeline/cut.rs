@@ -7,16 +7,16 @@ use tempfile::TempDir;
 
 use super::chunk::recording_file;
 use super::encoded::{Encoded, RenditionOutput, Segment, segment_file};
+use super::encoder::Part;
 use super::error::PipelineError;
 use super::fragment::{FragmentError, Recording};
 use super::grid::Chunk;
 use super::ladder::Rung;
-use super::plan::Plan;
 use super::rate::FrameRate;
 
 /// Cuts the recordings of all rungs into segments.
-pub(super) async fn cut_all(plan: &Plan, chunk: &Chunk, directory: TempDir) -> Result<Encoded, PipelineError> {
-    let (rungs, chunk, rate) = (plan.encoded_rungs().to_vec(), chunk.clone(), plan.info.video.frame_rate);
+pub(super) async fn cut_all(part: Part<'_>, directory: TempDir) -> Result<Encoded, PipelineError> {
+    let (rungs, chunk, rate) = (part.rungs().to_vec(), part.chunk.clone(), part.plan.info.video.frame_rate);
     let operation = format!("cut chunk {} into segments", chunk.index);
     let task = move || {
         let mut renditions = Vec::with_capacity(rungs.len());

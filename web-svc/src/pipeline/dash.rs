@@ -8,6 +8,8 @@ use triton_api::caption::CaptionKind;
 use super::presentation::{AudioRendition, Growth, Presentation, SegmentInfo, Track, VideoRendition};
 use super::text_rendition::TextRendition;
 
+/// The id of the set of renditions in AV1: more than sound ever has, and fewer than captions begin with.
+const EXTRA_SET: usize = 50;
 /// How often a player asks again while segments are still being made.
 const UPDATE_SECONDS: f64 = 2.0;
 /// What text has to claim as its bit rate: it costs nothing beside a picture.
@@ -177,7 +179,8 @@ impl Presentation {
         let longest = self
             .tracks()
             .flat_map(|track| track.segments.iter().map(|segment| track.in_seconds(segment.duration_ticks)));
-        let video = (!self.video.is_empty()).then(|| video_set(&self.video));
+        let (extra, ladder): (Vec<_>, Vec<_>) = self.video.iter().partition(|rendition| rendition.is_extra());
+        let (video, extra) = (video_set(&ladder, 0), video_set(&extra, EXTRA_SET));
         let audio = self.audio.iter().zip(1..).map(|(rendition, id)| audio_set(rendition, id));
         // Numbers of their own: an update of a growing manifest may bring more of one kind, and must not renumber the other.
         let captions = self.captions.iter().zip(100..).map(|(rendition, id)| text_set(rendition, id));
@@ -194,28 +197,28 @@ impl Presentation {
                 id: "0",
                 start: "PT0S",
                 base_url: format!("{}/", self.generation),
-                adaptation_sets: video.into_iter().chain(audio).chain(captions).collect(),
+                adaptation_sets: video.into_iter().chain(audio).chain(captions).chain(extra).collect(),
             },
         }
     }
 }
 
-fn video_set(renditions: &[VideoRendition]) -> AdaptationSet {
-    let representation = |rendition: &VideoRendition| Representation {
+fn video_set(renditions: &[&VideoRendition], id: usize) -> Option<AdaptationSet> {
+    let representation = |rendition: &&VideoRendition| Representation {
         width: Some(rendition.width),
         height: Some(rendition.height),
         frame_rate: Some(rendition.frame_rate.to_string()),
         pixel_aspect: Some("1:1"),
         ..representation(&rendition.track)
     };
-    AdaptationSet {
+    (!renditions.is_empty()).then(|| AdaptationSet {
         content_type: "video",
         mime_type: "video/mp4",
         segment_alignment: Some(true),
         start_with_sap: Some(1),
         representations: renditions.iter().map(representation).collect(),
-        ..AdaptationSet::of(0)
-    }
+        ..AdaptationSet::of(id)
+    })
 }
 
 fn audio_set(rendition: &AudioRendition, id: usize) -> AdaptationSet {

@@ -6,8 +6,9 @@ use std::path::Path;
 
 use bytes::Bytes;
 use mp4_atom::{Codec, DecodeAtom, Encode, Header, Moof, Moov, ReadFrom};
+use tracing::subscriber::{NoSubscriber, with_default};
 
-use super::cmaf::{codec_string, segment_head};
+use super::cmaf::{av1_codec_string, codec_string, segment_head};
 
 /// The bit `sample_is_non_sync_sample`.
 const NON_SYNC_BIT: u32 = 0x0001_0000;
@@ -94,7 +95,9 @@ impl Recording {
                 found.header.encode(&mut init)?;
                 init.extend_from_slice(&body);
                 if found.header.kind.as_ref() == b"moov" {
-                    movie = Some(Moov::decode_atom(&found.header, &mut body.as_slice())?);
+                    // Of boxes that it does not know (`fiel` around AV1) the parser warns, and reads on.
+                    let decode = || Moov::decode_atom(&found.header, &mut body.as_slice());
+                    movie = Some(with_default(NoSubscriber::default(), decode)?);
                 }
             }
             position = boxes.skip(&found)?;
@@ -275,6 +278,7 @@ fn describe(movie: &Moov) -> Result<(u32, u32, String), FragmentError> {
     let [trak] = movie.trak.as_slice() else { return Err(unexpected("not exactly one track")) };
     let codecs = match trak.mdia.minf.stbl.stsd.codecs.as_slice() {
         [Codec::Avc1(avc1)] => codec_string(&avc1.avcc),
+        [Codec::Av01(av01)] => av1_codec_string(&av01.av1c),
         [Codec::Mp4a(mp4a)] => {
             let config = &mp4a.esds.es_desc.dec_config;
             match &config.dec_specific {

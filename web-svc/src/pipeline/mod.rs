@@ -1,8 +1,8 @@
 //! From a source that is readable over HTTP to CMAF segments and the manifests that describe them.
 //!
 //! The order of work: [`Pipeline::probe`] a [`Source`], make a [`Plan`] from what it found with [`Pipeline::plan`], run
-//! [`Pipeline::encode_chunk`] for every chunk and [`Pipeline::encode_audio`] for every track (in any order, on any machine),
-//! then describe the results as a [`Presentation`]. Nothing here knows about the database, the ring or who asks.
+//! [`Pipeline::encode_chunk`] and, where the plan has an extra set, [`Pipeline::encode_extra`] for every chunk and
+//! [`Pipeline::encode_audio`] for every track (in any order, on any machine), then describe the results as a [`Presentation`]. Nothing here knows about the database, the ring or who asks.
 //!
 //! Decisions (sniffing, rate, ladder, grid, filters, manifests) are pure. All I/O is in `run`, `probe`, `encode`,
 //! `audio`, `poster`, `storyboard` and `captions`.
@@ -19,7 +19,9 @@ mod copy;
 mod cut;
 mod dash;
 mod encoded;
+mod encoder;
 mod error;
+mod extra;
 mod film;
 mod filters;
 mod fragment;
@@ -78,6 +80,8 @@ pub struct Settings {
     pub threads: u32,
     /// x264's preset: the trade of processor time against size.
     pub preset: String,
+    /// Whether plans get renditions in AV1 beside those in H.264.
+    pub av1: bool,
     /// What is refused and when work is given up.
     pub limits: Limits,
     /// How the two programs are confined.
@@ -91,6 +95,7 @@ impl Default for Settings {
             ffprobe: "ffprobe".into(),
             threads: 0,
             preset: "veryfast".to_owned(),
+            av1: false,
             limits: Limits::default(),
             sandbox: Sandbox::none(),
         }
@@ -144,9 +149,17 @@ impl Pipeline {
     /// Looks at the tools of this machine.
     ///
     /// # Errors
-    /// [`PipelineError::Environment`] when ffmpeg or ffprobe is missing or cannot encode H.264 and AAC.
+    /// [`PipelineError::Environment`] when ffmpeg or ffprobe is missing or cannot encode H.264 and AAC, or AV1 where plans are to
+    /// have that.
     pub async fn detect(settings: Settings) -> Result<Self, PipelineError> {
         let tools = Toolchain::detect(&settings.ffmpeg, &settings.ffprobe, &settings.sandbox).await?;
+        if settings.av1 && !tools.av1 {
+            let without = format!(
+                "--av1 (TRITON_AV1): {} has no libsvtav1 encoder. Leave the flag out, or use an ffmpeg that has it",
+                settings.ffmpeg.display()
+            );
+            return Err(PipelineError::Environment(without));
+        }
         let http = reqwest::Client::builder()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::extra::extra_set;
 use super::grid::{Chunk, Grid};
 use super::ladder::{Rung, ladder};
 use super::rendition::RenditionName;
@@ -11,7 +12,8 @@ use crate::catalog::{Rest, keeps_unknown_fields};
 /// Tracks beyond these are ignored: the first ones are the ones that a film's makers wanted heard.
 const AUDIO_TRACKS_MAX: usize = 8;
 
-/// What to make out of a source. It depends on nothing but the probe, so every worker would make the same.
+/// What to make out of a source. It depends on nothing but the probe and on whether AV1 is wanted, which it says itself, so
+/// every worker makes the same.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(remote = "Self")]
 pub struct Plan {
@@ -19,6 +21,9 @@ pub struct Plan {
     pub info: SourceInfo,
     /// The video renditions, largest first.
     pub rungs: Vec<Rung>,
+    /// The renditions in AV1 beside them, largest first; none unless they were asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub extra: Vec<Rung>,
     /// Segments and chunks, shared by all video renditions.
     pub grid: Grid,
     /// Whether the first rung is the source's own bitstream, whose keyframes then are the grid.
@@ -50,7 +55,18 @@ impl Plan {
         let tracks = info.audio.iter().take(AUDIO_TRACKS_MAX).enumerate();
         let audio =
             tracks.map(|(at, track)| AudioPlan { name: RenditionName::audio(at), track: track.clone() }).collect();
-        Self { info, rungs, grid, copies_top: false, audio, rest: Rest::new() }
+        Self { info, rungs, extra: Vec::new(), grid, copies_top: false, audio, rest: Rest::new() }
+    }
+
+    /// The same with renditions in AV1.
+    #[must_use]
+    pub fn with_extra(self) -> Self {
+        Self { extra: extra_set(&self.rungs), ..self }
+    }
+
+    /// All renditions of the picture.
+    pub fn pictures(&self) -> impl Iterator<Item = &Rung> {
+        self.rungs.iter().chain(&self.extra)
     }
 
     /// The rungs that are encoded.

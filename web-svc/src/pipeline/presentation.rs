@@ -85,16 +85,19 @@ pub struct SegmentInfo {
 impl Presentation {
     /// The presentation of one generation; its renditions' folders are below `{generation}/`, seen from the manifests.
     ///
-    /// Only what plays is kept: segments up to the first gap in their numbers, as many of them as every video rendition has,
-    /// and no audio that begins after the picture has ended for good.
+    /// Only what plays is kept: segments up to the first gap in their numbers, as many of them as every rendition of the ladder
+    /// has, and no audio that begins after the picture has ended for good. The ladder comes first. Renditions of the extra set
+    /// follow when they have all segments that it has, for players to change between them; they hold up nobody.
     pub fn new(
         generation: Generation,
         growth: Growth,
-        mut video: Vec<VideoRendition>,
+        video: Vec<VideoRendition>,
         mut audio: Vec<AudioRendition>,
     ) -> Self {
+        let (mut extra, mut video): (Vec<_>, Vec<_>) = video.into_iter().partition(VideoRendition::is_extra);
         for track in video
             .iter_mut()
+            .chain(&mut extra)
             .map(|rendition| &mut rendition.track)
             .chain(audio.iter_mut().map(|rendition| &mut rendition.track))
         {
@@ -113,6 +116,11 @@ impl Presentation {
         }
         video.retain(|rendition| !rendition.track.segments.is_empty());
         audio.retain(|rendition| !rendition.track.segments.is_empty());
+        if growth == Growth::Complete
+            && let Some(smallest) = video.last().map(|rendition| rendition.track.clone())
+        {
+            video.extend(extra.into_iter().filter(|rendition| rendition.track.has_segments_of(&smallest)));
+        }
         Self { generation, growth, video, audio, captions: Vec::new() }
     }
 
@@ -121,9 +129,14 @@ impl Presentation {
         self.tracks().map(|track| track.duration_ticks() * 1000 / u64::from(track.timescale.max(1))).max().unwrap_or(0)
     }
 
-    /// The renditions of the picture, best first.
+    /// The renditions of the picture: the ladder, best first, and then the extra set.
     pub fn video(&self) -> &[VideoRendition] {
         &self.video
+    }
+
+    /// The smallest rendition of the ladder.
+    pub fn smallest(&self) -> Option<&VideoRendition> {
+        self.video.iter().rfind(|rendition| !rendition.is_extra())
     }
 
     /// The renditions of the sound.

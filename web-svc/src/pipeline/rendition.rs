@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// The name of a rendition, such as `720p` or `audio-1`: 1 to 32 of `a-z`, `0-9` and `-`.
+/// The name of a rendition, such as `720p`, `720p-av1` or `audio-1`: 1 to 32 of `a-z`, `0-9` and `-`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct RenditionName(String);
@@ -25,6 +25,11 @@ impl RenditionName {
     /// The rendition of the audio track at position `position` in the plan, from 0.
     pub(super) fn audio(position: usize) -> Self {
         Self(format!("audio-{position}"))
+    }
+
+    /// The rendition of the extra set that shows the same as the ladder's.
+    pub(super) fn in_av1(&self) -> Self {
+        Self(format!("{self}-av1"))
     }
 
     /// The name as text.

@@ -122,7 +122,7 @@ fn spawn(invocation: &Invocation) -> Result<Child, RunError> {
         // No proxy settings, report files or secrets of ours reach a program that parses strangers' bytes.
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap_or_else(|| "/usr/bin:/bin".into()))
-        .env("LC_ALL", "C")
+        .envs([("LC_ALL", "C"), ("SVT_LOG", "1")]) // SVT-AV1 would fill the standard error with its settings.
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

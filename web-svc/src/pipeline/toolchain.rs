@@ -20,6 +20,8 @@ pub struct Toolchain {
     pub(super) ffprobe: PathBuf,
     /// Whether the `zscale` and `tonemap` filters are there, for high dynamic range.
     pub(super) tone_mapping: bool,
+    /// Whether the `libsvtav1` encoder is there, for renditions in AV1.
+    pub(super) av1: bool,
     version: String,
 }
 
@@ -43,6 +45,7 @@ impl Toolchain {
             ffmpeg: ffmpeg.to_owned(),
             ffprobe: ffprobe.to_owned(),
             tone_mapping: lists(&filters, "zscale") && lists(&filters, "tonemap"),
+            av1: lists(&encoders, "libsvtav1"),
             version: version.lines().next().unwrap_or_default().to_owned(),
         })
     }

@@ -294,7 +294,7 @@ pub(super) async fn presentation(app: &App, id: VideoId) -> Result<(Presentation
     let published = video.published.ok_or_else(unplayable)?;
     if let Some(since) = published.growing_since {
         let made = Made::of(app, id, published.generation).await?.ok_or_else(unplayable)?;
-        let presentation = made.presentation(Growth::Growing { since, now: Timestamp::now() });
+        let presentation = made.presentation(made.growth(since, Timestamp::now()));
         return Ok((presentation.with_captions(captions), published));
     }
     let prefix = RecordKey::tracks_prefix(id, published.generation);

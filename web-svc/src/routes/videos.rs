@@ -170,7 +170,7 @@ pub(super) async fn retry(
     let cancel = app.shutdown.child_token();
     let _cancel_on_drop = cancel.clone().drop_guard();
     let info = app.pipeline.probe(source.source(), &cancel).await.map_err(UploadError::from)?;
-    // Encoding everything goes on where taking over the source's own pictures may have failed.
+    // The plainest plan goes on where taking over the source's own pictures, or AV1, may have failed.
     let record = create_generation(&app, record, revision, &Plan::new(info)).await?;
     Ok((StatusCode::ACCEPTED, Json(app.view(&record).await?)))
 }

@@ -171,7 +171,8 @@ async fn pipeline(config: &Config, threads: u32) -> Result<Pipeline, StartError>
     // The data directory is what must not be readable, so the trial is made in it.
     let sandbox = Sandbox::detect(config.sandbox, Sandbox::own_launcher(), config.data_dir.clone()).await?;
     let confined = sandbox.to_string();
-    let settings = Settings { threads, preset: config.x264_preset.clone(), sandbox, ..Settings::default() };
+    let (preset, av1) = (config.x264_preset.clone(), config.av1);
+    let settings = Settings { threads, preset, av1, sandbox, ..Settings::default() };
     let pipeline = Pipeline::detect(settings).await?;
     tracing::info!(ffmpeg = pipeline.toolchain().version(), confined, "media tools");
     Ok(pipeline)

@@ -16,6 +16,8 @@ use crate::{
     pipeline::Plan,
 };
 
+/// What the extra set comes after: the ladders of all videos.
+const EXTRA_PRIORITY: i64 = 1 << 40;
 /// Tries to remove the traces of a failed upload at once; the janitor tries later.
 const DISCARD_TRIES: u32 = 3;
 
@@ -64,7 +66,7 @@ pub(super) async fn queue(
     // Boxed: its state is large, and part of every request that may end an upload.
     let info = Box::pin(app.pipeline.probe(source.source(), &cancel)).await?;
     let plan = Box::pin(app.pipeline.plan(info, source.source(), &cancel)).await?;
-    create_generation(app, record, revision, &plan).await.map_err(UploadError::Journal)
+    Box::pin(create_generation(app, record, revision, &plan)).await.map_err(UploadError::Journal)
 }
 
 /// Creates the next generation of a video: its plan, its jobs, and the video's state `queued`.
@@ -140,12 +142,18 @@ pub fn jobs(video_id: VideoId, generation: Generation, plan: &Plan) -> Vec<JobRe
         .chunks
         .iter()
         .map(|chunk| job(JobKind::Chunk { index: chunk.index }, 2 * i64::from(chunk.index), chunk.frames()));
+    let extra = plan.grid.chunks.iter().filter(|_| !plan.extra.is_empty());
+    let extra = extra.map(|chunk| {
+        let priority = EXTRA_PRIORITY + i64::from(chunk.index);
+        // About twice the work of the whole ladder.
+        job(JobKind::Extra { index: chunk.index }, priority, 2 * chunk.frames())
+    });
     // Sound comes after the first chunk, the poster after the second. They cost little beside the pictures; what exactly
     // matters only to the progress bar.
     let frames = plan.info.video.frames;
     let audio = (0..).zip(&plan.audio).map(|(index, _)| job(JobKind::Audio { index }, 1, frames / 20 + 1));
     let stills = [job(JobKind::Poster, 3, frames / 20 + 1), job(JobKind::Finalize, 0, 0)];
-    chunks.chain(audio).chain(stills).collect()
+    chunks.chain(audio).chain(stills).chain(extra).collect()
 }
 
 /// Removes a video whose upload failed, with everything that it left; what cannot be done now is left to the janitor.

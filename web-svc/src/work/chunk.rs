@@ -53,6 +53,19 @@ pub(super) async fn pictures(
     store(app, leased, &encoded).await
 }
 
+/// The renditions beside the ladder.
+pub(super) async fn extra(
+    app: &App,
+    leased: &Leased,
+    plan: &Plan,
+    source: &Source,
+    index: u32,
+) -> Result<Value, WorkError> {
+    let report = reporter(leased);
+    let encoded = app.pipeline.encode_extra(plan, index, source, &app.work_dir, report, &leased.cancel).await?;
+    store(app, leased, &encoded).await
+}
+
 /// A track of sound, of which viewers hear the beginning while the rest is made.
 pub(super) async fn sound(
     app: &App,

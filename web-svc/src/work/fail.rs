@@ -8,7 +8,7 @@ use triton_api::{job::JobState, video::VideoState};
 use super::{WorkError, lease::Leased};
 use crate::{
     app::App,
-    catalog::{JobRecord, TrashRecord, VideoRecord},
+    catalog::{JobKind, JobRecord, TrashRecord, VideoRecord},
     journal::{Change, Expect, JournalError, RecordKey},
     pipeline::{PipelineError, Plan},
     upload::{TRASH_GRACE, create_generation},
@@ -39,7 +39,11 @@ pub(super) async fn failed(app: &App, leased: &Leased, error: &WorkError) -> Res
     }
     let failures = failures + 1;
     if error.is_permanent() || failures >= JobRecord::FAILURES_MAX {
-        return give_up(app, leased, &reason(error)).await;
+        // What is beside the ladder fails no video.
+        return match leased.job.kind {
+            JobKind::Extra { .. } => do_without(app, leased, &chain(error)).await,
+            _ => give_up(app, leased, &reason(error)).await,
+        };
     }
     try_again(app, leased, failures, BACKOFF * 2_u32.pow(failures), &chain(error)).await
 }
@@ -76,6 +80,19 @@ fn jittered(pause: Duration) -> Duration {
     // A version 4 UUID is a random number that is at hand.
     let random = u32::from(uuid::Uuid::new_v4().as_bytes()[0]);
     pause.saturating_sub(pause / 2 * random / 255)
+}
+
+/// Lets the video be published without what this job would have made: manifests list no rendition that lacks a part.
+async fn do_without(app: &App, leased: &Leased, last_error: &str) -> Result<(), WorkError> {
+    tracing::error!(last_error, "the video will have no renditions in AV1");
+    leased
+        .write(app, Change::new(), |job| {
+            job.state = JobState::Done;
+            job.lease = None;
+            job.failures += 1;
+            job.last_error = Some(last_error.to_owned());
+        })
+        .await
 }
 
 /// Fails the video, drops the other jobs and what they have made.
@@ -118,7 +135,8 @@ async fn encode_all(app: &App, leased: &Leased) -> Result<(), WorkError> {
     // Until the new jobs are there, which takes a moment: a crash right now leaves somebody the button to try again.
     let reason = Some(BEGUN_AGAIN.to_owned());
     let record = VideoRecord { state: VideoState::Failed, reason, published, ..video.value };
-    create_generation(app, record, video.revision, &Plan::new(plan.info)).await?;
+    let plan = Plan { extra: plan.extra, ..Plan::new(plan.info) };
+    Box::pin(create_generation(app, record, video.revision, &plan)).await?;
     if let Some(trash) = trash {
         app.journal.commit(Change::new().put(RecordKey::trash(id, generation), Expect::Anything, &trash)?).await?;
     }

@@ -39,6 +39,16 @@ impl Made {
         }))
     }
 
+    /// Whether segments that players wait for are still to come. The extra set is not waited for: it is for who begins later.
+    pub(crate) fn growth(&self, since: Timestamp, now: Timestamp) -> Growth {
+        let is_awaited = |kind| matches!(kind, JobKind::Chunk { .. } | JobKind::Audio { .. });
+        let is_open = |job: &JobRecord| is_awaited(job.kind) && job.state != JobState::Done;
+        if self.jobs.is_empty() || self.jobs.iter().any(is_open) {
+            return Growth::Growing { since, now };
+        }
+        Growth::Complete
+    }
+
     /// What can be played of it.
     pub(crate) fn presentation(&self, growth: Growth) -> Presentation {
         let (pictures, sound) = self.renditions();
@@ -78,7 +88,7 @@ impl Made {
         let parts = self.jobs.iter().filter_map(result::<Encoding>).flat_map(|encoding| encoding.tracks);
         parts.for_each(|part| made.append(part));
         let track = |name: &RenditionName| made.tracks.iter().find(|track| track.name == *name).cloned();
-        let pictures = self.plan.rungs.iter().filter_map(|rung| {
+        let pictures = self.plan.pictures().filter_map(|rung| {
             let track = track(&rung.name)?;
             Some(VideoRendition {
                 track,
@@ -101,7 +111,7 @@ fn has_beginning(jobs: impl Iterator<Item = (JobKind, bool)>) -> bool {
     let is_needed = |kind: JobKind| match kind {
         JobKind::Chunk { index } => index == 0,
         JobKind::Audio { .. } => true,
-        JobKind::Poster | JobKind::Finalize => false,
+        JobKind::Extra { .. } | JobKind::Poster | JobKind::Finalize => false,
     };
     let mut needed = jobs.filter(|(kind, _)| is_needed(*kind)).peekable();
     needed.peek().is_some() && needed.all(|(_, has_begun)| has_begun)

@@ -69,7 +69,7 @@ pub(super) async fn publish(app: &App, leased: &Leased) -> Result<(), WorkError>
         return Err(WorkError::Empty);
     }
     let mut published = made.published(&presentation);
-    published.storyboard = published.storyboard || stills::storyboard(app, leased, presentation.video().last()).await?;
+    published.storyboard = published.storyboard || stills::storyboard(app, leased, presentation.smallest()).await?;
     let tracks = tracks(&presentation);
     for track in &tracks {
         let key = RecordKey::track(id, generation, track.position);

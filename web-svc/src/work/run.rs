@@ -75,6 +75,7 @@ async fn work(app: &App, leased: &Leased) -> Result<(), WorkError> {
     let source = app.sources.open(job.video_id, video.value.original.len_bytes);
     let result = match job.kind {
         JobKind::Chunk { index } => chunk::pictures(app, leased, &plan, source.source(), index).await?,
+        JobKind::Extra { index } => chunk::extra(app, leased, &plan, source.source(), index).await?,
         JobKind::Audio { index } => chunk::sound(app, leased, &plan, source.source(), index).await?,
         JobKind::Poster | JobKind::Finalize => stills::make(app, leased, &plan, source.source()).await?,
     };

@@ -72,6 +72,13 @@ impl Bench {
         for chunk in &plan.grid.chunks {
             let encoded = self.encode_chunk(&plan, chunk.index, &source).await;
             encoded.renditions.iter().for_each(|output| publish_output(&root, output, &mut video));
+            if !plan.extra.is_empty() {
+                let cancel = CancellationToken::new();
+                let work = self.directory.path();
+                let extra =
+                    self.pipeline.encode_extra(&plan, chunk.index, &source, work, |_| (), &cancel).await.unwrap();
+                extra.renditions.iter().for_each(|output| publish_output(&root, output, &mut video));
+            }
         }
         for position in 0..plan.audio.len() {
             let cancel = CancellationToken::new();
@@ -122,7 +129,7 @@ impl Published {
     }
 
     pub(crate) fn presentation(&self, growth: Growth) -> Presentation {
-        let rung = |name: &RenditionName| self.plan.rungs.iter().find(|rung| rung.name == *name).unwrap();
+        let rung = |name: &RenditionName| self.plan.pictures().find(|rung| rung.name == *name).unwrap();
         let video = self.video.iter().map(|track| VideoRendition {
             width: rung(&track.name).width,
             height: rung(&track.name).height,

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::cast_precision_loss, reason = "tests may stop at the first surprise")]
 
+mod av1;
 mod borders;
 mod captions;
 mod clock;

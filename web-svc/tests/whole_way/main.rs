@@ -1,6 +1,7 @@
 //! The whole way with real processes: upload, transcode, play; crashes, bad input, and a cluster that changes meanwhile.
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+mod av1;
 mod bad_input;
 mod captions;
 mod cluster;
