@@ -29,6 +29,7 @@ async fn a_video_plays_in_both_codecs_and_goes_without_a_trace() {
     for manifest in [&playback.dash, &playback.hls] {
         assert_eq!(media::complaints(&format!("{}{manifest}", web.origin)), "", "{manifest}");
     }
+    assert!(!web.process.log().contains("unexpected box"), "a warning for every chunk");
     web.client().delete(video.id).await.unwrap();
     eventually(SETTLE_DEADLINE, || async { web.node().info().await.unwrap().blobs == 0 }).await;
 }
