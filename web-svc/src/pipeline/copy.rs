@@ -45,7 +45,7 @@ impl Pipeline {
         source: &Source,
         cancel: &CancellationToken,
     ) -> Result<Plan, PipelineError> {
-        let plan = Plan::new(info);
+        let plan = self.plan_of_encoded(info);
         let plan = if self.settings.av1 { plan.with_extra() } else { plan };
         let found = tokio::select! {
             found = self.conforming_grid(&plan, source) => found?,
@@ -61,6 +61,11 @@ impl Pipeline {
                 Ok(plan)
             }
         }
+    }
+
+    /// The plan for a probed source of which every rendition is encoded, in H.264 alone.
+    pub fn plan_of_encoded(&self, info: SourceInfo) -> Plan {
+        Plan { preset: Some(self.settings.preset.clone()), ..Plan::new(info) }
     }
 
     /// Where the segments of a conforming source begin, or why it does not conform.

@@ -70,7 +70,10 @@ impl Pipeline {
         let rate = part.plan.info.video.frame_rate;
         arguments.option("-map", format!("[v{index}]")).words("-fps_mode passthrough");
         match part.encoder {
-            Encoder::X264 => self.x264(arguments, rung, rate.gop_frames()),
+            Encoder::X264 => {
+                let preset = part.plan.preset.as_deref().unwrap_or(&self.settings.preset);
+                self.x264(arguments, rung, preset, rate.gop_frames());
+            }
             Encoder::SvtAv1 => self.svt_av1(arguments, rung, rate.gop_frames()),
         }
         if let Some(times) = part.keyframe_times() {
@@ -85,10 +88,10 @@ impl Pipeline {
             .word(recording_file(index));
     }
 
-    fn x264(&self, arguments: &mut Arguments, rung: &Rung, gop_frames: u32) {
+    fn x264(&self, arguments: &mut Arguments, rung: &Rung, preset: &str, gop_frames: u32) {
         arguments
             .words("-c:v libx264 -profile:v high -sc_threshold 0 -flags +cgop -bf 3")
-            .option("-preset", &self.settings.preset)
+            .option("-preset", preset)
             .option("-crf", X264_CRF)
             .option("-maxrate", rung.maxrate_bps)
             .option("-bufsize", u64::from(rung.maxrate_bps) * 2)

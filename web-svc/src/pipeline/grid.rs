@@ -6,8 +6,14 @@ use super::rate::FrameRate;
 
 /// Groups of pictures in a segment: two of two seconds.
 const GOPS_PER_SEGMENT: u32 = 2;
-/// Segments in the first chunks, so that a video plays soon; every later chunk has as many as the last of these.
-const CHUNK_SEGMENTS: [usize; 4] = [1, 2, 4, 8];
+/// Segments in the first chunks, so that a video plays soon.
+const FIRST_CHUNKS: [usize; 3] = [1, 2, 4];
+/// Segments in those that follow: the work around a chunk is small beside it.
+const CHUNK_SEGMENTS: usize = 8;
+/// How many segments, from the end, come in smaller chunks, so that workers who began the last ones at different times end
+/// soon after each other.
+const TAIL_SEGMENTS: usize = 24;
+const TAIL_CHUNK_SEGMENTS: usize = 4;
 
 /// The segments of a video and the chunks that they are encoded in.
 ///
@@ -62,10 +68,10 @@ impl Grid {
             .map(|(&start, end)| u32::try_from(end.saturating_sub(start)).unwrap_or(u32::MAX))
             .filter(|&frames| frames > 0)
             .collect();
-        let mut sizes = CHUNK_SEGMENTS.into_iter().chain(std::iter::repeat(CHUNK_SEGMENTS[CHUNK_SEGMENTS.len() - 1]));
+        let mut first_sizes = FIRST_CHUNKS.into_iter();
         let (mut rest, mut chunks, mut start_frame, mut first_segment) = (segments.as_slice(), Vec::new(), 0, 1);
         while !rest.is_empty() {
-            let size = sizes.next().unwrap_or(1).min(rest.len());
+            let size = first_sizes.next().unwrap_or_else(|| later_size(rest.len())).min(rest.len());
             let (segments, after) = rest.split_at(size);
             let index = u32::try_from(chunks.len()).unwrap_or(u32::MAX);
             let chunk = Chunk { index, start_frame, first_segment, segments: segments.to_vec() };
@@ -99,17 +105,34 @@ impl Grid {
     }
 }
 
+/// Segments of a chunk that is none of the first ones, where so many are left; a last one alone joins those before it.
+fn later_size(rest: usize) -> usize {
+    if rest > TAIL_SEGMENTS {
+        CHUNK_SEGMENTS
+    } else if rest > TAIL_CHUNK_SEGMENTS + 1 {
+        TAIL_CHUNK_SEGMENTS
+    } else {
+        rest
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
 
     #[test]
-    fn the_first_chunks_are_small_and_then_they_grow() {
-        let grid = Grid::regular(30 * 60 * 2, FrameRate::ALL[4]);
-        let sizes: Vec<usize> = grid.chunks.iter().map(|chunk| chunk.segments.len()).collect();
-        assert_eq!(sizes, [1, 2, 4, 8, 8, 7]);
-        assert_eq!(grid.chunks[3].first_segment, 8);
+    fn the_first_chunks_are_small_and_the_last_ones_are_not_the_largest() {
+        let sizes = |seconds: u64| -> Vec<usize> {
+            let grid = Grid::regular(30 * seconds, FrameRate::ALL[4]);
+            assert_eq!(grid.chunks.get(3).map_or(8, |chunk| chunk.first_segment), 8);
+            grid.chunks.iter().map(|chunk| chunk.segments.len()).collect()
+        };
+        assert_eq!(sizes(20), [1, 2, 2]);
+        assert_eq!(sizes(60), [1, 2, 4, 4, 4]);
+        assert_eq!(sizes(64), [1, 2, 4, 4, 5]);
+        assert_eq!(sizes(120), [1, 2, 4, 4, 4, 4, 4, 4, 3]);
+        assert_eq!(sizes(180), [1, 2, 4, 8, 8, 4, 4, 4, 4, 4, 2]);
     }
 
     #[test]

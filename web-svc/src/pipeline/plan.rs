@@ -31,6 +31,10 @@ pub struct Plan {
     pub copies_top: bool,
     /// The audio renditions.
     pub audio: Vec<AudioPlan>,
+    /// x264's preset, which all chunks must share for their init segments to be one; absent in older plans, for which each
+    /// worker takes its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preset: Option<String>,
     /// Fields of newer versions.
     #[serde(skip)]
     pub rest: Rest,
@@ -55,7 +59,7 @@ impl Plan {
         let tracks = info.audio.iter().take(AUDIO_TRACKS_MAX).enumerate();
         let audio =
             tracks.map(|(at, track)| AudioPlan { name: RenditionName::audio(at), track: track.clone() }).collect();
-        Self { info, rungs, extra: Vec::new(), grid, copies_top: false, audio, rest: Rest::new() }
+        Self { info, rungs, extra: Vec::new(), grid, copies_top: false, audio, preset: None, rest: Rest::new() }
     }
 
     /// The same with renditions in AV1.

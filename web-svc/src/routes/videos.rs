@@ -19,7 +19,6 @@ use crate::{
     app::App,
     catalog::{Title, VideoRecord},
     journal::{Change, Expect, JournalError, RecordKey},
-    pipeline::Plan,
     store::Stored,
     upload::{UploadError, create_generation, refuse, upload_form},
 };
@@ -171,7 +170,7 @@ pub(super) async fn retry(
     let _cancel_on_drop = cancel.clone().drop_guard();
     let info = app.pipeline.probe(source.source(), &cancel).await.map_err(UploadError::from)?;
     // The plainest plan goes on where taking over the source's own pictures, or AV1, may have failed.
-    let record = create_generation(&app, record, revision, &Plan::new(info)).await?;
+    let record = create_generation(&app, record, revision, &app.pipeline.plan_of_encoded(info)).await?;
     Ok((StatusCode::ACCEPTED, Json(app.view(&record).await?)))
 }
 

@@ -135,7 +135,7 @@ async fn encode_all(app: &App, leased: &Leased) -> Result<(), WorkError> {
     // Until the new jobs are there, which takes a moment: a crash right now leaves somebody the button to try again.
     let reason = Some(BEGUN_AGAIN.to_owned());
     let record = VideoRecord { state: VideoState::Failed, reason, published, ..video.value };
-    let plan = Plan { extra: plan.extra, ..Plan::new(plan.info) };
+    let plan = Plan { extra: plan.extra, preset: plan.preset, ..Plan::new(plan.info) };
     Box::pin(create_generation(app, record, video.revision, &plan)).await?;
     if let Some(trash) = trash {
         app.journal.commit(Change::new().put(RecordKey::trash(id, generation), Expect::Anything, &trash)?).await?;

@@ -2,6 +2,7 @@
 
 use crate::encoding::{Bench, Published};
 use crate::fixture::{click_times, clicks, frame_numbers, frame_numbers_through, input, make, numbered};
+use web_svc::pipeline::{Encoded, Pipeline, Plan, Settings};
 
 const H264: &str = "-c:v libx264 -preset veryfast -bf 3 -g 50 -pix_fmt yuv420p";
 
@@ -139,7 +140,7 @@ async fn a_minute_with_sound_keeps_every_frame_and_stays_in_sync() {
     make(&bench.path("a.mp4"), &inputs, &format!("{H264} -c:a aac"));
     let published = bench.publish("a.mp4").await;
     assert_exact(&published, 1525);
-    assert_eq!(published.plan.grid.chunks.len(), 5);
+    assert_eq!(published.plan.grid.chunks.len(), 5, "{:?}", published.plan.grid);
     assert_clicks(&published, 61);
 }
 
@@ -178,7 +179,7 @@ async fn a_plan_that_promises_too_much_ends_with_the_source() {
     make(&bench.path("a.mp4"), &numbered("25", 130, "320:240"), H264);
     let mut info = bench.probe("a.mp4").await.unwrap();
     info.video.frames = 2000;
-    let published = bench.publish_plan("a.mp4", web_svc::pipeline::Plan::new(info)).await;
+    let published = bench.publish_plan("a.mp4", Plan::new(info)).await;
     assert_exact(&published, 130);
     assert_eq!(published.video[0].segments.len(), 2);
     let beyond = bench.encode_chunk(&published.plan, 3, &bench.server.source("a.mp4")).await;
@@ -191,6 +192,21 @@ async fn a_plan_that_promises_a_little_too_few_still_takes_all() {
     make(&bench.path("a.mp4"), &numbered("25", 230, "320:240"), H264);
     let mut info = bench.probe("a.mp4").await.unwrap();
     info.video.frames = 215;
-    let published = bench.publish_plan("a.mp4", web_svc::pipeline::Plan::new(info)).await;
+    let published = bench.publish_plan("a.mp4", Plan::new(info)).await;
     assert_exact(&published, 230);
+}
+
+#[tokio::test]
+async fn workers_with_other_presets_make_parts_of_the_same_renditions() {
+    let mut bench = Bench::start().await;
+    make(&bench.path("a.mp4"), &numbered("25", 210, "320:240"), H264);
+    let source = bench.server.source("a.mp4");
+    let plan = bench.pipeline.plan_of_encoded(bench.probe("a.mp4").await.unwrap());
+    let inits = |encoded: &Encoded| encoded.renditions.iter().map(|output| output.init.clone()).collect::<Vec<_>>();
+    let first = inits(&bench.encode_chunk(&plan, 0, &source).await);
+    bench.pipeline = Pipeline::detect(Settings { preset: "medium".to_owned(), ..Settings::default() }).await.unwrap();
+    assert_eq!(inits(&bench.encode_chunk(&plan, 1, &source).await), first);
+    // A plan of an older version leaves it to each worker.
+    let older = Plan { preset: None, ..plan };
+    assert_ne!(inits(&bench.encode_chunk(&older, 1, &source).await), first);
 }
