@@ -111,7 +111,7 @@ impl Pipeline {
         for attempt in attempts(part.plan, chunk) {
             let stderr = self.run_attempt(part, &attempt, source, directory.path(), progress, cancel).await;
             let stderr = stderr.map_err(|error| verdict(error, &operation, chunk))?;
-            if part.plan.copies_top && tells_of_damage(&stderr) {
+            if part.plan.copies_top && part.encoder == Encoder::X264 && tells_of_damage(&stderr) {
                 return Err(PipelineError::Unfit(in_words(&stderr)));
             }
             match first_frame(directory.path()) {
@@ -242,7 +242,20 @@ fn verdict(error: RunError, operation: &str, chunk: &Chunk) -> PipelineError {
 
 /// Whether ffmpeg's last words blame the bytes and not the way to them.
 pub(super) fn is_about_the_source(stderr: &str) -> bool {
-    const CIRCUMSTANCES: [&str; 12] = [
+    const BYTES: [&str; 6] = [
+        "Invalid data found",
+        "moov atom not found",
+        "Error while decoding",
+        "not on whitelist",
+        "Could not find codec parameters",
+        "Picture size",
+    ];
+    !names_circumstances(stderr) && BYTES.iter().any(|text| stderr.contains(text))
+}
+
+/// Whether something around the source went wrong as well.
+fn names_circumstances(stderr: &str) -> bool {
+    const CIRCUMSTANCES: [&str; 13] = [
         "Connection refused",
         "Connection reset",
         "Connection timed out",
@@ -255,19 +268,12 @@ pub(super) fn is_about_the_source(stderr: &str) -> bool {
         "Operation not permitted",
         "Permission denied",
         "Resource temporarily unavailable",
+        "ends prematurely",
     ];
-    const BYTES: [&str; 6] = [
-        "Invalid data found",
-        "moov atom not found",
-        "Error while decoding",
-        "not on whitelist",
-        "Could not find codec parameters",
-        "Picture size",
-    ];
-    !CIRCUMSTANCES.iter().any(|text| stderr.contains(text)) && BYTES.iter().any(|text| stderr.contains(text))
+    CIRCUMSTANCES.iter().any(|text| stderr.contains(text))
 }
 
-/// Whether ffmpeg had to make up pictures: its decoder does, a player's may stop.
+/// Whether ffmpeg had to make up pictures, and not because their bytes did not come: its decoder does, a player's may stop.
 fn tells_of_damage(stderr: &str) -> bool {
     const WORDS: [&str; 7] = [
         "error while decoding MB",
@@ -278,7 +284,7 @@ fn tells_of_damage(stderr: &str) -> bool {
         "Error while decoding stream",
         "Error splitting the input into NAL units",
     ];
-    WORDS.iter().any(|text| stderr.contains(text))
+    !names_circumstances(stderr) && WORDS.iter().any(|text| stderr.contains(text))
 }
 
 #[cfg(test)]
@@ -290,5 +296,7 @@ mod tests {
         assert!(is_about_the_source("x.mp4: Invalid data found when processing input"));
         assert!(!is_about_the_source("Connection refused\nInvalid data found when processing input"));
         assert!(!is_about_the_source("something else"));
+        assert!(tells_of_damage("Invalid NAL unit size (33 > 20)"));
+        assert!(!tells_of_damage("Stream ends prematurely at 9, should be 99\nInvalid NAL unit size (33 > 20)"));
     }
 }

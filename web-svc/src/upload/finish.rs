@@ -90,23 +90,49 @@ pub async fn create_generation(
     let created = create_jobs(app, &record, reserved, plan).await;
     // Only a conflict is sure not to have been committed: the video was deleted or changed.
     if let Err(JournalError::Conflict { .. }) = created {
-        app.journal.commit(Change::new().delete(RecordKey::plan(id, record.generation), Expect::Anything)).await?;
-        app.delete_jobs(id, record.generation).await?;
+        unstage(app, id, record.generation).await?;
     }
     created.map(|()| record)
 }
 
 async fn create_jobs(app: &App, record: &VideoRecord, reserved: Revision, plan: &Plan) -> Result<(), JournalError> {
-    let (id, generation) = (record.id, record.generation);
-    app.journal.commit(Change::new().put(RecordKey::plan(id, generation), Expect::Anything, plan)?).await?;
+    write_jobs(app, record.id, record.generation, plan, Expect::Anything).await?;
+    app.journal.commit(Change::new().put(RecordKey::video(record.id), Expect::At(reserved), record)?).await.map(drop)
+}
+
+/// Writes plan and jobs of a generation that the video does not have yet, so that nobody leases them. What is there is left: who
+/// does this at the same time, or did it before a crash, writes the same.
+pub(crate) async fn stage(app: &App, id: VideoId, generation: Generation, plan: &Plan) -> Result<(), JournalError> {
+    write_jobs(app, id, generation, plan, Expect::Absent).await
+}
+
+/// Takes back what was staged and never queued.
+pub(crate) async fn unstage(app: &App, id: VideoId, generation: Generation) -> Result<(), JournalError> {
+    app.journal.commit(Change::new().delete(RecordKey::plan(id, generation), Expect::Anything)).await?;
+    app.delete_jobs(id, generation).await
+}
+
+/// Where they are expected to be absent, those that are not are left.
+async fn write_jobs(
+    app: &App,
+    id: VideoId,
+    generation: Generation,
+    plan: &Plan,
+    expect: Expect,
+) -> Result<(), JournalError> {
+    let commit = async |change| match app.journal.commit(change).await {
+        Err(JournalError::Conflict { .. }) if expect == Expect::Absent => Ok(()),
+        ended => ended.map(drop),
+    };
+    commit(Change::new().put(RecordKey::plan(id, generation), expect, plan)?).await?;
     for batch in jobs(id, generation, plan).chunks(CHANGE_OPS_MAX) {
         let mut change = Change::new();
         for job in batch {
-            change = change.put(key(job), Expect::Anything, job)?;
+            change = change.put(key(job), expect, job)?;
         }
-        app.journal.commit(change).await?;
+        commit(change).await?;
     }
-    app.journal.commit(Change::new().put(RecordKey::video(id), Expect::At(reserved), record)?).await.map(drop)
+    Ok(())
 }
 
 fn key(job: &JobRecord) -> RecordKey {

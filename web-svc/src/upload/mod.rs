@@ -22,6 +22,7 @@ use triton_kit::ApiError;
 
 pub(crate) use finish::TRASH_GRACE;
 pub use finish::{create_generation, discard, jobs};
+pub(crate) use finish::{stage, unstage};
 pub use form::upload_form;
 
 use crate::{catalog::TitleError, journal::JournalError, pipeline::PipelineError, ring::RingError, store::StoreError};

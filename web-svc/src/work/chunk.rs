@@ -5,12 +5,12 @@ use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::Mutex;
-use triton_api::{BlobKey, storage::BLOB_BYTES_MAX};
+use triton_api::{BlobKey, job::JobState, storage::BLOB_BYTES_MAX};
 
 use super::{WorkError, lease::Leased, publish};
 use crate::{
     app::App,
-    catalog::VideoRecord,
+    catalog::{JobKind, JobRecord, VideoRecord},
     journal::Change,
     pipeline::{Encoded, INIT_FILE, Plan, RenditionOutput, Segment, Source, Track, segment_file},
     ring::RingError,
@@ -61,6 +61,15 @@ pub(super) async fn extra(
     source: &Source,
     index: u32,
 ) -> Result<Value, WorkError> {
+    let jobs = app.store.jobs_of(leased.job.video_id, leased.job.generation).await?;
+    let lacks_a_part = |job: &JobRecord| {
+        let is_extra = matches!(job.kind, JobKind::Extra { .. });
+        is_extra && job.state == JobState::Done && job.result.is_none()
+    };
+    if jobs.iter().any(|(_, job)| lacks_a_part(&job.value)) {
+        // Manifests list no rendition that lacks a part, so the others are not needed either.
+        return Ok(Value::Null);
+    }
     let report = reporter(leased);
     let encoded = app.pipeline.encode_extra(plan, index, source, &app.work_dir, report, &leased.cancel).await?;
     store(app, leased, &encoded).await

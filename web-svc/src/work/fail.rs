@@ -11,15 +11,13 @@ use crate::{
     catalog::{JobKind, JobRecord, TrashRecord, VideoRecord},
     journal::{Change, Expect, JournalError, RecordKey},
     pipeline::{PipelineError, Plan},
-    upload::{TRASH_GRACE, create_generation},
+    upload::{TRASH_GRACE, stage, unstage},
 };
 
 /// The pause after the first failure; it doubles with each further one.
 const BACKOFF: Duration = Duration::from_secs(2);
 /// The pause while the storage nodes or the database are away.
 const OUTAGE_PAUSE: Duration = Duration::from_secs(8);
-
-const BEGUN_AGAIN: &str = "The server stopped while it began to process the video once more. Try again.";
 
 /// Records a failed attempt.
 pub(super) async fn failed(app: &App, leased: &Leased, error: &WorkError) -> Result<(), WorkError> {
@@ -34,10 +32,14 @@ pub(super) async fn failed(app: &App, leased: &Leased, error: &WorkError) -> Res
     if error.is_storage_outage() || is_source_away(app, leased, error).await {
         return try_again(app, leased, failures, OUTAGE_PAUSE, "the storage nodes do not answer").await;
     }
-    if let WorkError::Pipeline(PipelineError::Unfit(_)) = error {
-        return encode_all(app, leased).await;
-    }
     let failures = failures + 1;
+    if let WorkError::Pipeline(PipelineError::Unfit(_)) = error {
+        // Twice: what looks like damage may have been a connection that broke off.
+        return match failures {
+            0..=1 => try_again(app, leased, failures, BACKOFF, &chain(error)).await,
+            _ => encode_all(app, leased).await,
+        };
+    }
     if error.is_permanent() || failures >= JobRecord::FAILURES_MAX {
         // What is beside the ladder fails no video.
         return match leased.job.kind {
@@ -50,7 +52,8 @@ pub(super) async fn failed(app: &App, leased: &Leased, error: &WorkError) -> Res
 
 /// Whether ffmpeg failed because the original cannot be read right now: it only knows that its input ended.
 async fn is_source_away(app: &App, leased: &Leased, error: &WorkError) -> bool {
-    let around_the_source = matches!(error, WorkError::Pipeline(PipelineError::Transient { .. }));
+    let around_the_source =
+        matches!(error, WorkError::Pipeline(PipelineError::Transient { .. } | PipelineError::Unfit(_)));
     let part = VideoRecord::original_part(leased.job.video_id, 0);
     around_the_source && app.ring.head(&part).await.is_err_and(|error| error.is_transient())
 }
@@ -122,24 +125,39 @@ async fn give_up(app: &App, leased: &Leased, reason: &str) -> Result<(), WorkErr
 }
 
 /// Makes the video once more with every rendition encoded; what was made of this generation goes.
+///
+/// The next generation's plan and jobs are written first; one change then makes it the video's and drops this one. Whatever comes
+/// in between, this job is still there, and is tried again.
 async fn encode_all(app: &App, leased: &Leased) -> Result<(), WorkError> {
     let (id, generation) = (leased.job.video_id, leased.job.generation);
-    let video = app.store.video(id).await?.ok_or(WorkError::Gone)?;
     let plan = app.store.get::<Plan>(&RecordKey::plan(id, generation)).await?.ok_or(WorkError::Gone)?.value;
-    if video.value.generation != generation {
-        // Another job of it came first.
-        return Ok(());
-    }
-    let trash = trash_of(app, &leased.job).await?;
-    let published = video.value.published_of_another(generation).cloned();
-    // Until the new jobs are there, which takes a moment: a crash right now leaves somebody the button to try again.
-    let reason = Some(BEGUN_AGAIN.to_owned());
-    let record = VideoRecord { state: VideoState::Failed, reason, published, ..video.value };
+    let trash = TrashRecord::of_plan(id, generation, &plan, Timestamp::now() + TRASH_GRACE);
     let plan = Plan { extra: plan.extra, preset: plan.preset, ..Plan::new(plan.info) };
-    Box::pin(create_generation(app, record, video.revision, &plan)).await?;
-    if let Some(trash) = trash {
-        app.journal.commit(Change::new().put(RecordKey::trash(id, generation), Expect::Anything, &trash)?).await?;
-    }
+    let next = generation.next();
+    stage(app, id, next, &plan).await?;
+    let video = app.store.video(id).await?;
+    let is_in_work = |of: &VideoRecord| {
+        of.generation == generation && matches!(of.state, VideoState::Queued | VideoState::Processing)
+    };
+    let Some(video) = video.as_ref().filter(|video| is_in_work(&video.value)) else {
+        // Deleted, or failed; or another job of it came first.
+        let came_first = video.is_some_and(|video| video.value.generation == next);
+        return if came_first { Ok(()) } else { Ok(unstage(app, id, next).await?) };
+    };
+    let published = video.value.published_of_another(generation).cloned();
+    let record = VideoRecord { generation: next, state: VideoState::Queued, published, ..video.value.clone() };
+    let change = Change::new().put(RecordKey::video(id), Expect::At(video.revision), &record)?.put(
+        RecordKey::trash(id, generation),
+        Expect::Anything,
+        &trash,
+    )?;
+    leased
+        .write(app, change, |job| {
+            job.state = JobState::Failed;
+            job.lease = None;
+        })
+        .await?;
+    tracing::info!("the source's own pictures are damaged: all renditions are encoded");
     Ok(app.delete_jobs(id, generation).await?)
 }
 

@@ -94,6 +94,7 @@ async fn viewers_get_whole_pictures_of_a_source_that_conforms_but_is_damaged() {
     let middle = content.len() / 2;
     content[middle..middle + 2000].fill(0);
     let web = WebService::start(&["--sandbox", "required"]).await;
+    let memory_before_kib = memory_kib(&web);
     let Outcome::Ready = outcome(&web, "recorded.mp4", content).await else { panic!("it failed") };
     let video = web.videos().await.remove(0);
     let master = format!("{}/media/{}/master.m3u8", web.origin, video.id);
@@ -101,4 +102,7 @@ async fn viewers_get_whole_pictures_of_a_source_that_conforms_but_is_damaged() {
     assert!(video.duration_ms.is_some_and(|length| (14_000..14_100).contains(&length)), "{video:?}");
     let log = web.process.log();
     assert!(log.contains("the source's own pictures are no rendition"), "it was encoded from the beginning");
+    let jobs = web.client().jobs(None).await.unwrap().items;
+    assert!(jobs.iter().all(|job| job.id.contains("/2/")), "{jobs:?}");
+    assert_as_before(&web, memory_before_kib).await;
 }

@@ -39,13 +39,7 @@ pub(crate) async fn outcome(web: &WebService, name: &str, content: Vec<u8>) -> O
         let video = web.client().video(id).await.unwrap();
         match video.state {
             VideoState::Ready => return Outcome::Ready,
-            VideoState::Failed => {
-                // For a moment it is failed as well where it is begun again, with every rendition encoded.
-                tokio::time::sleep(Duration::from_secs(1)).await;
-                if web.client().video(id).await.unwrap() == video {
-                    return Outcome::Failed(video.reason.unwrap_or_default());
-                }
-            }
+            VideoState::Failed => return Outcome::Failed(video.reason.unwrap_or_default()),
             _ => assert!(began.elapsed() < END_DEADLINE, "{name} does not end: {video:?}"),
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
