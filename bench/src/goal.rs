@@ -83,6 +83,11 @@ pub(crate) const GOALS: &[Goal] = &[
         "the same where the top rendition is the source's own: upload to ready / one plain ffmpeg run of the ladder",
         AtMost(0.65),
     ),
+    ratio(
+        "ladder-cpu",
+        "processor time of all ffmpeg runs for a minute of 1080p / one decode + each encode alone",
+        AtMost(1.1),
+    ),
     ratio("scale-two", "a video until it is ready: one worker / two workers, each on one core", AtLeast(1.8)),
     Goal {
         id: "put-memory",

@@ -107,11 +107,11 @@ struct Measured {
 
 impl Side<'_> {
     fn measure(&mut self, duration: Duration) -> anyhow::Result<Measured> {
-        let (before, client_before) = (self.cpu_time()?, process::ended_children_cpu_time()?);
+        let (before, client_before) = (self.cpu_time()?, process::ended_children_cpu_time(std::process::id())?);
         let sample = (self.load)(duration).with_context(|| self.name.to_owned())?;
         ensure!(sample.requests > 0 && sample.seconds > 0.0, "{} has answered nothing", self.name);
         let cpu = self.cpu_time()?.saturating_sub(before);
-        let client = process::ended_children_cpu_time()?.saturating_sub(client_before);
+        let client = process::ended_children_cpu_time(std::process::id())?.saturating_sub(client_before);
         let requests = u32::try_from(sample.requests).context("more requests than this is made for")?;
         Ok(Measured {
             requests_per_second: f64::from(requests) / sample.seconds,

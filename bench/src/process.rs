@@ -13,10 +13,10 @@ pub(crate) fn cpu_time(pid: u32) -> anyhow::Result<Duration> {
     Ok(Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND))
 }
 
-/// Processor time of the programs that this one has started and that have ended: what the load generators took.
-pub(crate) fn ended_children_cpu_time() -> anyhow::Result<Duration> {
-    let own = Stat::read(std::process::id()).context("cannot read /proc/self/stat")?;
-    let ticks = own.number(15).unwrap_or(0) + own.number(16).unwrap_or(0);
+/// Processor time of the programs that a process has started and that have ended.
+pub(crate) fn ended_children_cpu_time(pid: u32) -> anyhow::Result<Duration> {
+    let stat = Stat::read(pid).with_context(|| format!("cannot read /proc/{pid}/stat"))?;
+    let ticks = stat.number(15).unwrap_or(0) + stat.number(16).unwrap_or(0);
     Ok(Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND))
 }
 

@@ -46,7 +46,7 @@ impl Costs {
             JobKind::Chunk { .. } | JobKind::Extra { .. } => self.chunk + self.chunk_frame * count(job.cost_frames),
             JobKind::Audio { .. } => self.audio_frame * count(plan.info.video.frames),
             JobKind::Poster => self.poster,
-            JobKind::Finalize => self.finalize,
+            JobKind::Finalize | JobKind::FinalizeExtra => self.finalize,
         }
     }
 }

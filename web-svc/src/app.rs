@@ -15,6 +15,7 @@ use crate::{
     source::Sources,
     store::{JobRow, Store, StoreError, Stored},
     upload::Uploads,
+    work::Growing,
 };
 
 /// The state of the service. Cloning is cheap.
@@ -28,6 +29,8 @@ pub struct App {
     pub ring: Ring,
     /// Segments and pictures that viewers want just now.
     pub hot: HotCache,
+    /// Videos that are watched while they are made.
+    pub growing: Growing,
     /// ffmpeg.
     pub pipeline: Pipeline,
     /// Originals for ffmpeg to read.

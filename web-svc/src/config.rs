@@ -68,8 +68,8 @@ pub struct Config {
     #[arg(long, global = true, env = "TRITON_X264_PRESET", default_value = "veryfast", value_name = "NAME", value_parser = [
         "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"])]
     pub x264_preset: String,
-    /// New videos get renditions in AV1 as well, made by SVT-AV1 after those in H.264: smaller files for players that can play
-    /// them, and more work. Give it to workers, too: it refuses to start where ffmpeg has no libsvtav1
+    /// New videos get renditions in AV1 as well, made by SVT-AV1 after those in H.264 of all videos: smaller files for players
+    /// that can play them, and more work. It refuses to start where ffmpeg has no libsvtav1
     #[arg(long, global = true, env = "TRITON_AV1", value_parser = BoolishValueParser::new())]
     pub av1: bool,
     /// The confinement of ffmpeg, which reads what strangers upload: as far as this machine can and a warning about what is

@@ -123,7 +123,8 @@ async fn abandon_orphans(app: &App, orphans: &mut Orphans) -> Result<(), StoreEr
     Ok(())
 }
 
-/// Drops the jobs of videos that have been ready for a while, for an hour of video has hundreds, and of deleted ones.
+/// Drops the jobs of videos that have been ready for a while and have nothing else to be done, for an hour of video has hundreds,
+/// and of deleted ones.
 async fn forget_idle_jobs(app: &App, now: Timestamp) -> Result<(), StoreError> {
     let jobs = app.store.idle_jobs(now - FINISHED_JOBS_STAY, IDLE_JOBS_ROUND_MAX).await?;
     if jobs.is_empty() {

@@ -1,5 +1,7 @@
 //! How the service's errors look over HTTP.
 
+use std::sync::Arc;
+
 use triton_api::ProblemType;
 use triton_kit::ApiError;
 
@@ -7,15 +9,20 @@ use crate::{journal::JournalError, ring::RingError, store::StoreError};
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
-        match error {
-            // Not a fault of this record: another server of the installation can read it.
-            StoreError::Decode { .. } => Self::new(
-                ProblemType::Unavailable,
-                "A newer version of the service wrote this. Ask another server, or update this one.",
-            )
-            .with_cause(error),
-            _ => Self::internal(error),
-        }
+        of_store(Arc::new(error))
+    }
+}
+
+/// What an error of the store is for those who asked together.
+pub(crate) fn of_store(error: Arc<StoreError>) -> ApiError {
+    match *error {
+        // Not a fault of this record: another server of the installation can read it.
+        StoreError::Decode { .. } => ApiError::new(
+            ProblemType::Unavailable,
+            "A newer version of the service wrote this. Ask another server, or update this one.",
+        )
+        .with_cause(error),
+        _ => ApiError::internal(error),
     }
 }
 

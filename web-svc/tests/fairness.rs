@@ -2,14 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
-use triton_api::{Generation, VideoId, job::JobState};
+use triton_api::{Generation, VideoId, job::JobState, video::VideoState};
 use web_svc::{
     catalog::{JobKind, JobRecord, VideoRecord},
     journal::{Change, Expect, Journal, RecordKey, SqliteJournal},
     pipeline::{AudioTrack, Colour, Demuxer, FrameRate, Plan, SourceInfo, Timestamp as Ticks, VideoStream},
-    store::{Durability, Store},
+    store::{Abilities, Durability, Store},
     upload::jobs,
 };
 
@@ -69,12 +69,20 @@ impl Queue {
         id
     }
 
-    /// Does the job that comes next.
+    /// Does the job that comes next; its video is ready when the last one is done that it waits for.
     async fn work(&self) -> (VideoId, JobKind) {
-        let (key, stored) = self.store.runnable_jobs(Timestamp::now(), 1).await.unwrap().into_iter().next().unwrap();
+        let abilities = Abilities { av1: true };
+        let runnable = self.store.runnable_jobs(Timestamp::now(), abilities, 1).await.unwrap();
+        let (key, stored) = runnable.into_iter().next().unwrap();
         let mut job = stored.value;
         job.state = JobState::Done;
-        self.journal.commit(Change::new().put(key, Expect::At(stored.revision), &job).unwrap()).await.unwrap();
+        let mut change = Change::new().put(key, Expect::At(stored.revision), &job).unwrap();
+        if job.kind == JobKind::Finalize {
+            let video = self.store.video(job.video_id).await.unwrap().unwrap().value;
+            let ready = VideoRecord { state: VideoState::Ready, ..video };
+            change = change.put(RecordKey::video(job.video_id), Expect::Anything, &ready).unwrap();
+        }
+        self.journal.commit(change).await.unwrap();
         (job.video_id, job.kind)
     }
 }
@@ -117,13 +125,32 @@ async fn the_extra_set_of_one_video_comes_after_the_ladders_of_all() {
     let queue = Queue::new().await;
     let film = queue.upload_as(&plan(60).with_extra()).await;
     let clip = queue.upload(60).await;
-    while queue.work().await != (clip, JobKind::Finalize) {}
-    let mut rest = Vec::new();
-    while rest.last() != Some(&JobKind::Finalize) {
+    let (mut ladders, mut rest) = (Vec::new(), Vec::new());
+    while ladders.iter().filter(|(_, kind)| *kind == JobKind::Finalize).count() < 2 {
+        ladders.push(queue.work().await);
+    }
+    assert!(ladders.iter().all(|(_, kind)| !kind.is_extra()), "{ladders:?}");
+    assert!(ladders.contains(&(film, JobKind::Finalize)) && ladders.contains(&(clip, JobKind::Finalize)));
+    while rest.last() != Some(&JobKind::FinalizeExtra) {
         let (video, kind) = queue.work().await;
         assert_eq!(video, film);
         rest.push(kind);
     }
     let extra = (0..plan(60).grid.chunks.len()).map(|index| JobKind::Extra { index: u32::try_from(index).unwrap() });
-    assert_eq!(rest, extra.chain([JobKind::Finalize]).collect::<Vec<_>>());
+    assert_eq!(rest, extra.chain([JobKind::FinalizeExtra]).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn who_cannot_encode_av1_leaves_it_to_others_and_what_it_needs_stays() {
+    let queue = Queue::new().await;
+    let film = queue.upload_as(&plan(60).with_extra()).await;
+    while queue.work().await.1 != JobKind::Finalize {}
+    let now = Timestamp::now();
+    let for_whom = async |av1| queue.store.runnable_jobs(now, Abilities { av1 }, 100).await.unwrap().len();
+    assert_eq!((for_whom(false).await, for_whom(true).await), (0, plan(60).grid.chunks.len()));
+    let later = now + SignedDuration::from_hours(1);
+    let idle = async || queue.store.idle_jobs(later, 100).await.unwrap().len();
+    assert_eq!(idle().await, 0, "the publication of the extra set reads what the finished jobs have made");
+    while queue.work().await != (film, JobKind::FinalizeExtra) {}
+    assert_eq!(idle().await, queue.store.jobs_of(film, FIRST).await.unwrap().len());
 }

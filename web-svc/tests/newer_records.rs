@@ -8,7 +8,7 @@ use triton_api::{Generation, VideoId, video::VideoState};
 use web_svc::{
     catalog::{TrashRecord, VideoRecord},
     journal::{Change, Expect, Journal, RecordKey, SqliteJournal},
-    store::{Durability, Store, VideoListing},
+    store::{Abilities, Durability, Store, VideoListing},
 };
 
 const FIRST: Generation = Generation::new(1);
@@ -37,7 +37,7 @@ async fn listed(store: &Store) -> Vec<VideoId> {
 }
 
 async fn runnable(store: &Store) -> Vec<String> {
-    let jobs = store.runnable_jobs(Timestamp::now(), 10).await.unwrap();
+    let jobs = store.runnable_jobs(Timestamp::now(), Abilities { av1: true }, 10).await.unwrap();
     jobs.into_iter().map(|(_, job)| job.value.kind.to_string()).collect()
 }
 
@@ -51,6 +51,7 @@ async fn records_of_a_future_shape_are_kept_and_left_out_and_stop_nothing() {
     let chunk = json!({"name": "chunk", "index": 0});
     let good_job = RecordKey::job(good, FIRST, "chunk-00000");
     let newer_job = RecordKey::job(good, FIRST, "hologram-1");
+    let hyphened = RecordKey::job(good, FIRST, "finalize-extra");
     let orphan = RecordKey::job(newer, FIRST, "chunk-00000");
     let unlike_anything = (RecordKey::trash(newer, FIRST), json!(["v2"]));
     put(
@@ -58,7 +59,8 @@ async fn records_of_a_future_shape_are_kept_and_left_out_and_stop_nothing() {
         &[
             (RecordKey::video(newer), video(newer, "dreaming")),
             (RecordKey::video(good), video(good, "processing")),
-            (newer_job.clone(), job(good, &json!({"name": "hologram", "index": 1}), "waiting")),
+            (newer_job, job(good, &json!({"name": "hologram", "index": 1}), "waiting")),
+            (hyphened.clone(), job(good, &json!({"name": "hologram"}), "waiting")),
             (good_job.clone(), job(good, &chunk, "waiting")),
             (RecordKey::job(good, FIRST, "finalize"), job(good, &json!({"name": "finalize"}), "waiting")),
             (orphan.clone(), job(newer, &chunk, "done")),
@@ -85,17 +87,26 @@ async fn records_of_a_future_shape_are_kept_and_left_out_and_stop_nothing() {
     assert_eq!(raw["state"], "dreaming");
     store.close().await;
 
-    // The update that understands it finds it without a further change: here an older record stands in for that.
+    // The update that understands them finds them without a further change: here older records stand in for that.
     let pool = sqlx::SqlitePool::connect(&format!("sqlite://{}", path.display())).await.unwrap();
-    let value = video(newer, "ready").to_string();
-    let key = RecordKey::video(newer);
-    sqlx::query("UPDATE records SET value = ? WHERE key = ?")
-        .bind(value)
-        .bind(key.as_str())
-        .execute(&pool)
-        .await
-        .unwrap();
+    let last = json!({"name": "finalize-extra"});
+    for (key, value) in
+        [(RecordKey::video(newer), video(newer, "ready")), (hyphened.clone(), job(good, &last, "waiting"))]
+    {
+        let query = sqlx::query("UPDATE records SET value = ? WHERE key = ?").bind(value.to_string());
+        query.bind(key.as_str()).execute(&pool).await.unwrap();
+    }
+    let kind = async |pool: &sqlx::SqlitePool| -> String {
+        let query = sqlx::query_scalar("SELECT kind FROM jobs WHERE record_key = ?").bind(hyphened.as_str());
+        query.fetch_one(pool).await.unwrap()
+    };
+    assert_eq!(kind(&pool).await, "finalize-extra", "by its key alone");
+    // As a version noted it that knew names without hyphens only.
+    sqlx::query("UPDATE jobs SET kind = 'finalize'").execute(&pool).await.unwrap();
     pool.close().await;
     let store = Store::open(&path, Durability::Full).await.unwrap();
     assert_eq!(listed(&store).await, [newer]);
+    store.close().await;
+    let pool = sqlx::SqlitePool::connect(&format!("sqlite://{}", path.display())).await.unwrap();
+    assert_eq!(kind(&pool).await, "finalize-extra");
 }

@@ -10,7 +10,7 @@ use triton_api::{
 use web_svc::{
     catalog::{JobKind, JobRecord, Original, Rest, VideoRecord},
     journal::{Change, Expect, Journal as _, RecordKey, SqliteJournal},
-    store::{Durability, Store},
+    store::{Abilities, Durability, Store},
 };
 
 fn video(state: VideoState, generation: u32) -> VideoRecord {
@@ -74,7 +74,7 @@ async fn only_jobs_of_the_generation_in_the_making_are_leased_and_those_without_
         change = change.put(key, Expect::Absent, job).unwrap();
     }
     journal.commit(change).await.unwrap();
-    let runnable = store.runnable_jobs(Timestamp::now(), 8).await.unwrap();
+    let runnable = store.runnable_jobs(Timestamp::now(), Abilities { av1: true }, 8).await.unwrap();
     let leased: Vec<_> = runnable.iter().map(|(_, job)| (job.value.video_id, job.value.generation.get())).collect();
     assert_eq!(leased, [(wanted.id, 2)]);
     let idle = store.idle_jobs(Timestamp::now() - SignedDuration::from_hours(1), 100).await.unwrap();

@@ -1,6 +1,7 @@
 //! What is measured. One file for each topic; `CASES` is the list.
 
 mod get;
+mod ladder;
 mod placement;
 mod population;
 mod put;
@@ -39,6 +40,7 @@ pub(crate) const CASES: &[Case] = &[
         what: "a minute of 1080p until it plays and until it is ready",
         run: transcode::one_minute,
     },
+    Case { name: "ladder-cpu", what: "processor time of a minute of 1080p, all renditions", run: ladder::processor },
     Case { name: "scale", what: "a video by one and two workers, and replayed with up to 64", run: scale::workers },
     Case { name: "put-memory", what: "memory of a node under 16 PUTs of 64 MiB", run: put::memory },
 ];

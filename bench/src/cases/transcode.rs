@@ -19,12 +19,13 @@ use crate::{
 };
 
 /// The clip: a minute of 1080p at 30 frames per second.
-const SECONDS: u32 = 60;
-const WIDTH: u32 = 1920;
-const HEIGHT: u32 = 1080;
-const FRAME_RATE: &str = "30";
+pub(super) const SECONDS: u32 = 60;
+pub(super) const WIDTH: u32 = 1920;
+pub(super) const HEIGHT: u32 = 1080;
+pub(super) const FRAME_RATE: &str = "30";
 const GOP_FRAMES: u32 = 60;
-const DEADLINE: Duration = Duration::from_secs(900);
+pub(super) const SOUND_OPTIONS: &str = "-c:a aac -b:a 128k";
+pub(super) const DEADLINE: Duration = Duration::from_secs(900);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// A minute of 1080p: the first segment, and the whole, in parts of what a plain run takes; then the whole of one whose own
@@ -74,23 +75,41 @@ fn plain(bench: &Bench, clip: &Path) -> anyhow::Result<Duration> {
     }
     let out: PathBuf = bench.scratch().join("plain");
     std::fs::create_dir_all(&out)?;
-    let mut command = Command::new("ffmpeg");
-    command.args(["-hide_banner", "-nostdin", "-v", "error", "-y", "-i"]).arg(clip).args(["-filter_complex", &graph]);
+    let mut command = ffmpeg(clip);
+    command.args(["-filter_complex", &graph]);
     for (index, rung) in rungs.iter().enumerate() {
-        let options = format!(
-            "-map [v{index}] -c:v libx264 -profile:v high -sc_threshold 0 -flags +cgop -bf 3 -preset {} -crf 23 -maxrate {} \
-             -bufsize {} -g {GOP_FRAMES} -keyint_min {GOP_FRAMES} -f mp4",
-            Settings::default().preset,
-            rung.maxrate_bps,
-            u64::from(rung.maxrate_bps) * 2,
-        );
+        let options = format!("-map [v{index}] {} -f mp4", options(rung));
         command.args(options.split_whitespace()).arg(out.join(format!("{index}.mp4")));
     }
-    command.args(["-map", "0:a", "-c:a", "aac", "-b:a", "128k", "-f", "mp4"]).arg(out.join("sound.mp4"));
+    let sound = format!("-map 0:a {SOUND_OPTIONS} -f mp4");
+    command.args(sound.split_whitespace()).arg(out.join("sound.mp4"));
     let began = Instant::now();
+    run(&mut command)?;
+    Ok(began.elapsed())
+}
+
+/// A plain ffmpeg that reads a clip.
+pub(super) fn ffmpeg(clip: &Path) -> Command {
+    let mut command = Command::new("ffmpeg");
+    command.args(["-hide_banner", "-nostdin", "-v", "error", "-y", "-i"]).arg(clip);
+    command
+}
+
+/// How a rendition is encoded.
+pub(super) fn options(rung: &Rung) -> String {
+    format!(
+        "-c:v libx264 -profile:v high -sc_threshold 0 -flags +cgop -bf 3 -preset {} -crf 23 -maxrate {} -bufsize {} \
+         -g {GOP_FRAMES} -keyint_min {GOP_FRAMES}",
+        Settings::default().preset,
+        rung.maxrate_bps,
+        u64::from(rung.maxrate_bps) * 2,
+    )
+}
+
+pub(super) fn run(command: &mut Command) -> anyhow::Result<()> {
     let status = command.status().context("cannot run ffmpeg")?;
     ensure!(status.success(), "ffmpeg ended with {status}");
-    Ok(began.elapsed())
+    Ok(())
 }
 
 /// The time from the beginning of the upload, which takes a fraction of a second here, until a player has the first segment,

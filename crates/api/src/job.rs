@@ -27,7 +27,7 @@ pub struct Job {
     pub id: String,
     /// The video it works for.
     pub video_id: VideoId,
-    /// What it does: `probe`, `audio`, `chunk`, `extra`, `poster`, `finalize`.
+    /// What it does: `probe`, `audio`, `chunk`, `extra`, `poster`, `finalize`, `finalize-extra`.
     pub kind: String,
     /// What exactly, in words: `chunk 3 of 12`.
     pub subject: String,

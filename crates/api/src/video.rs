@@ -49,7 +49,7 @@ pub enum VideoState {
     Queued,
     /// Is being probed and transcoded.
     Processing,
-    /// Plays in every rendition.
+    /// Plays in every rendition; those in AV1, where wanted, follow.
     Ready,
     /// `reason` says why; `retry` may help.
     Failed,

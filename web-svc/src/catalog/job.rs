@@ -29,8 +29,10 @@ pub enum JobKind {
     },
     /// Makes the still picture.
     Poster,
-    /// Makes the storyboard and publishes, when all others are done.
+    /// Makes the storyboard and publishes, when all others are done but those of the extra set.
     Finalize,
+    /// Publishes the renditions beside the ladder, when they are all made and the video plays.
+    FinalizeExtra,
 }
 
 impl JobKind {
@@ -42,7 +44,13 @@ impl JobKind {
             Self::Audio { .. } => "audio",
             Self::Poster => "poster",
             Self::Finalize => "finalize",
+            Self::FinalizeExtra => "finalize-extra",
         }
+    }
+
+    /// Whether it works for the extra set: the video is ready without.
+    pub const fn is_extra(self) -> bool {
+        matches!(self, Self::Extra { .. } | Self::FinalizeExtra)
     }
 }
 
@@ -55,6 +63,7 @@ impl fmt::Display for JobKind {
             Self::Audio { index } => write!(f, "audio-{index}"),
             Self::Poster => f.write_str("poster"),
             Self::Finalize => f.write_str("finalize"),
+            Self::FinalizeExtra => f.write_str("finalize-extra"),
         }
     }
 }
@@ -121,6 +130,10 @@ pub struct JobRecord {
 keeps_unknown_fields!(JobRecord);
 
 impl JobRecord {
+    /// The jobs of the extra set have this priority or a larger number, and no others do: they come after the ladders of all
+    /// videos, and need an encoder that not every worker has.
+    pub const EXTRA_PRIORITY: i64 = 1 << 40;
+
     /// Failures after which a job is given up.
     pub const FAILURES_MAX: u32 = 4;
 

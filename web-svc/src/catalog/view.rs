@@ -40,12 +40,12 @@ pub fn video(record: &VideoRecord, jobs: &[JobRecord]) -> Video {
     }
 }
 
-/// The part of a generation's work that is done, from 0 to 1.
+/// The part of a generation's work that is done, from 0 to 1: of what is to be done until the video is ready.
 #[expect(clippy::cast_precision_loss, reason = "a ratio for people")]
 pub fn progress(jobs: &[JobRecord]) -> f32 {
-    let total: u64 = jobs.iter().map(|job| job.cost_frames).sum();
-    let done: f32 = jobs
-        .iter()
+    let awaited = || jobs.iter().filter(|job| !job.kind.is_extra());
+    let total: u64 = awaited().map(|job| job.cost_frames).sum();
+    let done: f32 = awaited()
         .map(|job| match job.state {
             JobState::Done => job.cost_frames as f32,
             JobState::Running => job.cost_frames as f32 * job.progress.clamp(0.0, 1.0),
@@ -61,10 +61,13 @@ pub fn waiting_for(record: &VideoRecord, jobs: &[JobRecord]) -> Option<String> {
     match record.state {
         VideoState::Uploading => Some("the rest of the upload".to_owned()),
         VideoState::Queued => Some("a free transcode slot".to_owned()),
-        VideoState::Processing if jobs.iter().all(|job| job.state != JobState::Running) => {
-            jobs.iter().filter(|job| job.state == JobState::Waiting).find_map(|job| waits_for(job, jobs))
+        VideoState::Processing => {
+            let awaited = || jobs.iter().filter(|job| !job.kind.is_extra());
+            let waiting = || awaited().filter(|job| job.state == JobState::Waiting);
+            let runs = awaited().any(|job| job.state == JobState::Running);
+            (!runs).then(|| waiting().find_map(|job| waits_for(job, jobs))).flatten()
         }
-        VideoState::Processing | VideoState::Ready | VideoState::Failed => None,
+        VideoState::Ready | VideoState::Failed => None,
     }
 }
 
@@ -94,6 +97,7 @@ fn subject(record: &JobRecord, siblings: &[JobRecord]) -> String {
         JobKind::Audio { index } => format!("sound, track {}", index + 1),
         JobKind::Poster => "poster and captions".to_owned(),
         JobKind::Finalize => "storyboard and publication".to_owned(),
+        JobKind::FinalizeExtra => "publication of AV1".to_owned(),
     }
 }
 
@@ -101,12 +105,66 @@ fn waits_for(record: &JobRecord, siblings: &[JobRecord]) -> Option<String> {
     if record.state != JobState::Waiting {
         return None;
     }
-    let open = siblings.iter().filter(|job| job.kind != JobKind::Finalize && job.state != JobState::Done).count();
-    if record.kind == JobKind::Finalize && open > 0 {
+    let open = siblings.iter().filter(|other| comes_before(other.kind, record.kind) && other.state != JobState::Done);
+    let open = open.count();
+    if open > 0 {
         return Some(format!("{open} other jobs of this video"));
     }
     if record.not_before > jiff::Timestamp::now() {
         return Some(format!("another try at {}", record.not_before.strftime("%H:%M:%S UTC")));
     }
-    Some("a free transcode slot".to_owned())
+    Some(match record.kind {
+        JobKind::Extra { .. } => "a free transcode slot of a worker with libsvtav1, after all videos' H.264".to_owned(),
+        _ => "a free transcode slot".to_owned(),
+    })
+}
+
+/// Whether a job of a video has to be done before another one can begin.
+fn comes_before(one: JobKind, other: JobKind) -> bool {
+    match other {
+        JobKind::Finalize => one != JobKind::Finalize && !one.is_extra(),
+        JobKind::FinalizeExtra => one == JobKind::Finalize || matches!(one, JobKind::Extra { .. }),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn one(kind: &str, state: &str, cost_frames: u64) -> JobRecord {
+        let job = json!({"v": 1, "video_id": "AZkAAAAAcACAAAAAAAAAAQ", "generation": 1, "kind": {"name": kind, "index": 0},
+            "priority": 0, "cost_frames": cost_frames, "state": state, "failures": 0, "leases": 0,
+            "not_before": "2026-01-02T03:04:05Z", "progress": 0.0, "created_at": "2026-01-02T03:04:05Z"});
+        serde_json::from_value(job).unwrap()
+    }
+
+    #[test]
+    fn nobody_waits_for_the_extra_set() {
+        let video = json!({"v": 1, "id": "AZkAAAAAcACAAAAAAAAAAQ", "title": "t", "description": "", "visibility": "public",
+            "state": "processing", "created_at": "2026-01-02T03:04:05Z", "generation": 1,
+            "original": {"len_bytes": 1, "file_name": "a.mp4"}});
+        let video: VideoRecord = serde_json::from_value(video).unwrap();
+        let jobs = |extra, chunk, finalize| {
+            [
+                one("extra", extra, 100),
+                one("chunk", chunk, 50),
+                one("finalize", finalize, 0),
+                one("finalize-extra", "waiting", 0),
+            ]
+        };
+        let slot = Some("a free transcode slot".to_owned());
+        assert_eq!(waiting_for(&video, &jobs("running", "waiting", "waiting")), slot);
+        assert_eq!(waiting_for(&video, &jobs("waiting", "done", "waiting")), slot);
+        assert_eq!(waiting_for(&video, &jobs("waiting", "running", "waiting")), None);
+        assert!(progress(&jobs("waiting", "done", "waiting")) > 0.98);
+        let what_waits = |jobs: &[JobRecord], at: usize| waits_for(&jobs[at], jobs);
+        let before = |count: usize| Some(format!("{count} other jobs of this video"));
+        assert_eq!(what_waits(&jobs("waiting", "running", "waiting"), 2), before(1));
+        assert_eq!(what_waits(&jobs("waiting", "done", "waiting"), 2), slot);
+        assert_eq!(what_waits(&jobs("waiting", "done", "waiting"), 3), before(2));
+        assert_eq!(what_waits(&jobs("done", "done", "done"), 3), slot);
+    }
 }

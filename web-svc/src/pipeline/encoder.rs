@@ -72,10 +72,14 @@ impl Pipeline {
         match part.encoder {
             Encoder::X264 => {
                 let preset = part.plan.preset.as_deref().unwrap_or(&self.settings.preset);
-                self.x264(arguments, rung, preset, rate.gop_frames());
+                self.x264(arguments, preset, rate.gop_frames());
             }
-            Encoder::SvtAv1 => self.svt_av1(arguments, rung, rate.gop_frames()),
+            Encoder::SvtAv1 => self.svt_av1(arguments),
         }
+        arguments
+            .option("-maxrate", rung.maxrate_bps)
+            .option("-bufsize", u64::from(rung.maxrate_bps) * 2)
+            .option("-g", rate.gop_frames());
         if let Some(times) = part.keyframe_times() {
             arguments.option("-force_key_frames", times);
         }
@@ -88,28 +92,22 @@ impl Pipeline {
             .word(recording_file(index));
     }
 
-    fn x264(&self, arguments: &mut Arguments, rung: &Rung, preset: &str, gop_frames: u32) {
+    fn x264(&self, arguments: &mut Arguments, preset: &str, gop_frames: u32) {
         arguments
             .words("-c:v libx264 -profile:v high -sc_threshold 0 -flags +cgop -bf 3")
             .option("-preset", preset)
             .option("-crf", X264_CRF)
-            .option("-maxrate", rung.maxrate_bps)
-            .option("-bufsize", u64::from(rung.maxrate_bps) * 2)
-            .option("-g", gop_frames)
             .option("-keyint_min", gop_frames)
             .option("-threads", self.settings.threads);
     }
 
     /// Closed groups (`irefresh-type`), keyframes where they are asked for and at no change of scene.
-    fn svt_av1(&self, arguments: &mut Arguments, rung: &Rung, gop_frames: u32) {
+    fn svt_av1(&self, arguments: &mut Arguments) {
         let threads = self.settings.threads;
         arguments
             .words("-c:v libsvtav1")
             .option("-preset", AV1_PRESET)
             .option("-crf", AV1_CRF)
-            .option("-maxrate", rung.maxrate_bps)
-            .option("-bufsize", u64::from(rung.maxrate_bps) * 2)
-            .option("-g", gop_frames)
             .option("-svtav1-params", format!("irefresh-type=2:scd=0:enable-force-key-frames=1:lp={threads}"));
     }
 }

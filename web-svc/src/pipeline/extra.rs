@@ -15,7 +15,7 @@ pub(super) fn extra_set(ladder: &[Rung]) -> Vec<Rung> {
 
 impl VideoRendition {
     /// Whether it is of the extra set.
-    pub(super) fn is_extra(&self) -> bool {
+    pub fn is_extra(&self) -> bool {
         self.track.codecs.starts_with("av01")
     }
 }

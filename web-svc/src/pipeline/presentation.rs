@@ -144,6 +144,11 @@ impl Presentation {
         &self.audio
     }
 
+    /// Whether renditions of the extra set are among them.
+    pub fn has_extra(&self) -> bool {
+        self.video.iter().any(VideoRendition::is_extra)
+    }
+
     /// Whether there is a picture to show.
     pub fn is_playable(&self) -> bool {
         !self.video.is_empty()

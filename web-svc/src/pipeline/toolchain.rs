@@ -50,6 +50,11 @@ impl Toolchain {
         })
     }
 
+    /// Whether renditions in AV1 can be made.
+    pub fn has_av1(&self) -> bool {
+        self.av1
+    }
+
     /// The first line of `ffmpeg -version`.
     pub fn version(&self) -> &str {
         &self.version

@@ -6,7 +6,6 @@ use axum::{body::Body, extract::State, response::Response};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use http::{HeaderMap, HeaderValue, Uri, header};
-use jiff::Timestamp;
 use serde::Deserialize;
 use triton_api::{BlobKey, Generation, VideoId, range, video::route};
 use triton_kit::{ApiError, extract::Path};
@@ -21,9 +20,9 @@ use crate::{
     journal::RecordKey,
     original,
     pipeline::{Growth, Presentation, RenditionName, TextRendition},
+    problem::of_store,
     ring::RingError,
     store::Publication,
-    work::Made,
 };
 
 /// A manifest stays the same until the video is made anew.
@@ -293,9 +292,9 @@ pub(super) async fn presentation(app: &App, id: VideoId) -> Result<(Presentation
     let captions = Offered::of(&video).into_iter().map(|offered| text_rendition(offered.record)).collect();
     let published = video.published.ok_or_else(unplayable)?;
     if let Some(since) = published.growing_since {
-        let made = Made::of(app, id, published.generation).await?.ok_or_else(unplayable)?;
-        let presentation = made.presentation(made.growth(since, Timestamp::now()));
-        return Ok((presentation.with_captions(captions), published));
+        let grown = app.growing.presentation(app, id, published.generation, since).await;
+        let presentation = grown.map_err(of_store)?.ok_or_else(unplayable)?;
+        return Ok((Presentation::clone(&presentation).with_captions(captions), published));
     }
     let prefix = RecordKey::tracks_prefix(id, published.generation);
     let (mut pictures, mut sound) = (Vec::new(), Vec::new());

@@ -35,7 +35,7 @@ use crate::{
     source::Sources,
     store::Store,
     upload::Uploads,
-    work::Worker,
+    work::{Growing, Worker},
 };
 
 /// How long requests may go on after a stop was asked for.
@@ -86,6 +86,7 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
         journal: Arc::clone(&metadata.journal),
         ring: ring.clone(),
         hot: HotCache::new(ring.clone(), config.cache_bytes(), tasks.clone()),
+        growing: Growing::default(),
         pipeline: pipeline(config, threads).await?,
         sources: sources.clone(),
         uploads: Uploads::new(config.upload_expiry_hours),

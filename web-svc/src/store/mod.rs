@@ -18,7 +18,7 @@ use sqlx::{
 use thiserror::Error;
 use tokio::sync::{broadcast, watch};
 
-pub use jobs::JobRow;
+pub use jobs::{Abilities, JobRow};
 pub(crate) use projection::check as check_record;
 pub use publications::Publication;
 pub use replica::IncomingRecord;

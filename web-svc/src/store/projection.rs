@@ -130,7 +130,8 @@ async fn put_job(transaction: &mut Open, key: &RecordKey, job: &JobRecord) -> Re
         "INSERT INTO jobs (id, record_key, video_id, generation, kind, state, priority, not_before_ms,
                            lease_expires_ms, created_ms)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
-         ON CONFLICT (id) DO UPDATE SET state = ?6, priority = ?7, not_before_ms = ?8, lease_expires_ms = ?9",
+         ON CONFLICT (id) DO UPDATE SET kind = ?5, state = ?6, priority = ?7, not_before_ms = ?8, lease_expires_ms = ?9,
+             created_ms = ?10",
     )
     .bind(job.id())
     .bind(key.as_str())
@@ -161,7 +162,11 @@ async fn put_unknown_job(transaction: &mut Open, key: &RecordKey) -> Result<(), 
     .bind(key.as_str())
     .bind(video)
     .bind(generation.parse::<i64>().unwrap_or_default())
-    .bind(name.split('-').next().unwrap_or_default())
+    .bind(
+        name.rsplit_once('-')
+            .filter(|(_, index)| index.bytes().all(|b| b.is_ascii_digit()))
+            .map_or(name, |(kind, _)| kind),
+    )
     .bind(NOT_UNDERSTOOD)
     .execute(&mut **transaction)
     .await

@@ -16,8 +16,6 @@ use crate::{
     pipeline::Plan,
 };
 
-/// What the extra set comes after: the ladders of all videos.
-const EXTRA_PRIORITY: i64 = 1 << 40;
 /// Tries to remove the traces of a failed upload at once; the janitor tries later.
 const DISCARD_TRIES: u32 = 3;
 
@@ -170,10 +168,12 @@ pub fn jobs(video_id: VideoId, generation: Generation, plan: &Plan) -> Vec<JobRe
         .map(|chunk| job(JobKind::Chunk { index: chunk.index }, 2 * i64::from(chunk.index), chunk.frames()));
     let extra = plan.grid.chunks.iter().filter(|_| !plan.extra.is_empty());
     let extra = extra.map(|chunk| {
-        let priority = EXTRA_PRIORITY + i64::from(chunk.index);
+        let priority = JobRecord::EXTRA_PRIORITY + i64::from(chunk.index);
         // About twice the work of the whole ladder.
         job(JobKind::Extra { index: chunk.index }, priority, 2 * chunk.frames())
     });
+    let last = extra.clone().next_back();
+    let extra = extra.chain(last.map(|last| job(JobKind::FinalizeExtra, last.priority + 1, 0)));
     // Sound comes after the first chunk, the poster after the second. They cost little beside the pictures; what exactly
     // matters only to the progress bar.
     let frames = plan.info.video.frames;

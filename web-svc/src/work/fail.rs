@@ -8,7 +8,7 @@ use triton_api::{job::JobState, video::VideoState};
 use super::{WorkError, lease::Leased};
 use crate::{
     app::App,
-    catalog::{JobKind, JobRecord, TrashRecord, VideoRecord},
+    catalog::{JobRecord, TrashRecord, VideoRecord},
     journal::{Change, Expect, JournalError, RecordKey},
     pipeline::{PipelineError, Plan},
     upload::{TRASH_GRACE, stage, unstage},
@@ -42,9 +42,10 @@ pub(super) async fn failed(app: &App, leased: &Leased, error: &WorkError) -> Res
     }
     if error.is_permanent() || failures >= JobRecord::FAILURES_MAX {
         // What is beside the ladder fails no video.
-        return match leased.job.kind {
-            JobKind::Extra { .. } => do_without(app, leased, &chain(error)).await,
-            _ => give_up(app, leased, &reason(error)).await,
+        return if leased.job.kind.is_extra() {
+            do_without(app, leased, &chain(error)).await
+        } else {
+            give_up(app, leased, &reason(error)).await
         };
     }
     try_again(app, leased, failures, BACKOFF * 2_u32.pow(failures), &chain(error)).await
@@ -85,7 +86,7 @@ fn jittered(pause: Duration) -> Duration {
     pause.saturating_sub(pause / 2 * random / 255)
 }
 
-/// Lets the video be published without what this job would have made: manifests list no rendition that lacks a part.
+/// Ends a job of the extra set without what it would have made: manifests list no rendition that lacks a part.
 async fn do_without(app: &App, leased: &Leased, last_error: &str) -> Result<(), WorkError> {
     tracing::error!(last_error, "the video will have no renditions in AV1");
     leased

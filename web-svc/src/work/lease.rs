@@ -16,6 +16,7 @@ use crate::{
     app::App,
     catalog::{JobRecord, Lease, Rest},
     journal::{Change, Expect, JournalError, RecordKey, Revision},
+    store::Abilities,
 };
 
 /// How long a lease lasts without renewal.
@@ -40,7 +41,8 @@ pub(super) struct Leased {
 /// Leases the most urgent job that is due, if there is one.
 pub(super) async fn lease_next(app: &App, worker: &str) -> Result<Option<Arc<Leased>>, WorkError> {
     let now = Timestamp::now();
-    for (key, stored) in app.store.runnable_jobs(now, CANDIDATES).await? {
+    let abilities = Abilities { av1: app.pipeline.toolchain().has_av1() };
+    for (key, stored) in app.store.runnable_jobs(now, abilities, CANDIDATES).await? {
         let mut job = stored.value;
         job.leases += 1;
         job.state = JobState::Running;

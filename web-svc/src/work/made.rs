@@ -111,7 +111,7 @@ fn has_beginning(jobs: impl Iterator<Item = (JobKind, bool)>) -> bool {
     let is_needed = |kind: JobKind| match kind {
         JobKind::Chunk { index } => index == 0,
         JobKind::Audio { .. } => true,
-        JobKind::Extra { .. } | JobKind::Poster | JobKind::Finalize => false,
+        JobKind::Extra { .. } | JobKind::Poster | JobKind::Finalize | JobKind::FinalizeExtra => false,
     };
     let mut needed = jobs.filter(|(kind, _)| is_needed(*kind)).peekable();
     needed.peek().is_some() && needed.all(|(_, has_begun)| has_begun)
@@ -123,7 +123,7 @@ fn result<T: serde::de::DeserializeOwned>(job: &JobRecord) -> Option<T> {
 
 impl Presentation {
     /// What the API shows of the renditions, best first, sound last.
-    fn renditions(&self) -> Vec<Rendition> {
+    pub(super) fn renditions(&self) -> Vec<Rendition> {
         let rendition = |track: &Track, width, height| Rendition {
             name: track.name.as_str().to_owned(),
             width,

@@ -3,6 +3,7 @@
 mod captions;
 mod chunk;
 mod fail;
+mod growing;
 mod lease;
 mod made;
 mod publish;
@@ -13,7 +14,8 @@ mod worker;
 
 use thiserror::Error;
 
-pub(crate) use made::Made;
+pub use growing::Growing;
+use made::Made;
 pub use worker::Worker;
 
 use crate::{journal::JournalError, pipeline::PipelineError, ring::RingError, store::StoreError};

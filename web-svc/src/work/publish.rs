@@ -8,7 +8,7 @@ use crate::{
     app::App,
     catalog::{Published, TrackRecord, TrashRecord, VideoRecord},
     journal::{Change, Expect, JournalError, RecordKey},
-    pipeline::{Growth, Plan, Presentation},
+    pipeline::{Growth, Plan, Presentation, VideoRendition},
     upload::TRASH_GRACE,
 };
 
@@ -60,7 +60,7 @@ async fn begin(app: &App, leased: &Leased) -> Result<(), WorkError> {
     Ok(())
 }
 
-/// Publishes the whole generation and drops the one that played before.
+/// Publishes the ladder of the generation, whole, and drops the one that played before. The extra set follows when it is made.
 pub(super) async fn publish(app: &App, leased: &Leased) -> Result<(), WorkError> {
     let (id, generation) = (leased.job.video_id, leased.job.generation);
     let made = Made::of(app, id, generation).await?.ok_or(WorkError::Gone)?;
@@ -94,6 +94,35 @@ pub(super) async fn publish(app: &App, leased: &Leased) -> Result<(), WorkError>
         .await
 }
 
+/// Lists the renditions of the extra set, too; nothing changes where they cannot all be made.
+pub(super) async fn publish_extra(app: &App, leased: &Leased) -> Result<(), WorkError> {
+    let (id, generation) = (leased.job.video_id, leased.job.generation);
+    let made = Made::of(app, id, generation).await?.ok_or(WorkError::Gone)?;
+    let presentation = made.presentation(Growth::Complete);
+    let video = app.store.video(id).await?.ok_or(WorkError::Gone)?;
+    let plays = |published: &Published| published.generation == generation && published.growing_since.is_none();
+    let mut change = Change::new();
+    if let Some(published) = video.value.published.clone().filter(plays)
+        && presentation.has_extra()
+    {
+        // The others' records are there. All of them, of hours of video, may be more than one change takes.
+        for (position, rendition) in pictures(&presentation).filter(|(_, rendition)| rendition.is_extra()) {
+            let track = TrackRecord::video(position, rendition);
+            change = change.put(RecordKey::track(id, generation, position), Expect::Anything, &track)?;
+        }
+        let published = Published { renditions: presentation.renditions(), ..published };
+        let record = VideoRecord { published: Some(published), ..video.value };
+        change = change.put(RecordKey::video(id), Expect::At(video.revision), &record)?;
+    }
+    leased
+        .write(app, change, |job| {
+            job.state = JobState::Done;
+            job.lease = None;
+            job.progress = 1.0;
+        })
+        .await
+}
+
 async fn trash_of_former(app: &App, video: &VideoRecord, former: &Published) -> Result<Option<TrashRecord>, WorkError> {
     let plan = app.store.get::<Plan>(&RecordKey::plan(video.id, former.generation)).await?;
     let not_before = Timestamp::now() + TRASH_GRACE;
@@ -101,7 +130,11 @@ async fn trash_of_former(app: &App, video: &VideoRecord, former: &Published) -> 
 }
 
 fn tracks(presentation: &Presentation) -> Vec<TrackRecord> {
-    let pictures = (0..).zip(presentation.video()).map(|(position, rendition)| TrackRecord::video(position, rendition));
     let sound = (100..).zip(presentation.audio()).map(|(position, rendition)| TrackRecord::audio(position, rendition));
-    pictures.chain(sound).collect()
+    pictures(presentation).map(|(position, rendition)| TrackRecord::video(position, rendition)).chain(sound).collect()
+}
+
+/// The renditions of the picture with their places among all.
+fn pictures(presentation: &Presentation) -> impl Iterator<Item = (u32, &VideoRendition)> {
+    (0..).zip(presentation.video())
 }

@@ -9,7 +9,7 @@ use super::{
     WorkError, chunk,
     fail::failed,
     lease::Leased,
-    publish::{self, publish},
+    publish::{self, publish, publish_extra},
     stills,
 };
 use crate::{
@@ -67,8 +67,10 @@ async fn work(app: &App, leased: &Leased) -> Result<(), WorkError> {
     if job.lost_leases > JobRecord::LOST_LEASES_MAX {
         return Err(WorkError::Deadly);
     }
-    if job.kind == JobKind::Finalize {
-        return publish(app, leased).await;
+    match job.kind {
+        JobKind::Finalize => return publish(app, leased).await,
+        JobKind::FinalizeExtra => return publish_extra(app, leased).await,
+        _ => {}
     }
     let video = app.store.video(job.video_id).await?.ok_or(WorkError::Gone)?;
     let plan: Plan = app.store.get(&RecordKey::plan(job.video_id, job.generation)).await?.ok_or(WorkError::Gone)?.value;
@@ -77,7 +79,10 @@ async fn work(app: &App, leased: &Leased) -> Result<(), WorkError> {
         JobKind::Chunk { index } => chunk::pictures(app, leased, &plan, source.source(), index).await?,
         JobKind::Extra { index } => chunk::extra(app, leased, &plan, source.source(), index).await?,
         JobKind::Audio { index } => chunk::sound(app, leased, &plan, source.source(), index).await?,
-        JobKind::Poster | JobKind::Finalize => stills::make(app, leased, &plan, source.source()).await?,
+        // The publications ended above.
+        JobKind::Poster | JobKind::Finalize | JobKind::FinalizeExtra => {
+            stills::make(app, leased, &plan, source.source()).await?
+        }
     };
     leased
         .write(app, Change::new(), |job| {

@@ -2,7 +2,10 @@
 
 use std::{ffi::OsString, os::unix::fs::PermissionsExt, path::Path};
 
-use triton_api::video::Video;
+use triton_api::{
+    job::{Job, JobState},
+    video::Video,
+};
 use triton_testkit::{WebService, eventually, media};
 
 use crate::{READY_DEADLINE, SETTLE_DEADLINE};
@@ -20,7 +23,10 @@ async fn a_video_plays_in_both_codecs_and_goes_without_a_trace() {
     let clip = media::clip(dir.path(), "clip.mp4", 9, SIZE);
     let web = WebService::start(&["--av1"]).await;
     let video = web.upload(&clip).await;
-    let video = web.ready(video.id, READY_DEADLINE).await;
+    web.ready(video.id, READY_DEADLINE).await;
+    let listed = || async { names(&web.client().video(video.id).await.unwrap()).contains(&"480p-av1") };
+    eventually(READY_DEADLINE, listed).await;
+    let video = web.client().video(video.id).await.unwrap();
     assert_eq!(names(&video), ["480p", "360p", "240p", "144p", "480p-av1", "audio-0"]);
     assert!(video.renditions[4].codecs.starts_with("av01."), "{video:?}");
     let playback = video.playback.unwrap();
@@ -56,5 +62,9 @@ async fn where_av1_cannot_be_made_the_video_is_ready_without_it() {
     let video = web.upload(&clip).await;
     let video = web.ready(video.id, READY_DEADLINE).await;
     assert_eq!(names(&video), ["480p", "360p", "240p", "144p", "audio-0"]);
+    let is_over = |job: &Job| job.kind == "finalize-extra" && job.state == JobState::Done;
+    eventually(READY_DEADLINE, || async { web.client().jobs(None).await.unwrap().items.iter().any(is_over) }).await;
     assert!(web.process.log().contains("the video will have no renditions in AV1"));
+    let video = web.client().video(video.id).await.unwrap();
+    assert_eq!(names(&video), ["480p", "360p", "240p", "144p", "audio-0"]);
 }
