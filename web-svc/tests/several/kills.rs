@@ -159,7 +159,9 @@ async fn blobs(installation: &Installation) -> u64 {
 async fn a_worker_killed_after_it_has_stored_a_chunk_and_before_it_says_so_leaves_nothing_in_the_way() {
     /// One chunk of one segment.
     const FRAMES: u32 = 100;
-    let mut installation = Installation::start(1, &["--transcode-slots", "0"]).await;
+    // Slowly, so that etcd is stopped while the chunk is encoded, and not when that has been told.
+    let slowly = ["--transcode-slots", "0", "--x264-preset", "medium"];
+    let mut installation = Installation::start(1, &slowly).await;
     let id = upload_numbered(&installation, FRAMES, NOISY).await;
     let before = blobs(&installation).await;
     let mut worker = WebService::worker(&installation.etcd.url(), SLOT).await;
