@@ -50,9 +50,9 @@ pub enum SourceFault {
     /// The first bytes belong to something else, which the text names.
     #[error("{0}")]
     NotAVideo(&'static str),
-    /// The container is fine but holds no picture.
-    #[error("The file has no picture: it holds sound only.")]
-    NoPicture,
+    /// The container is fine but holds neither pictures nor sound.
+    #[error("The file holds neither pictures nor sound.")]
+    Nothing,
     /// The container is of a known kind but cannot be read.
     #[error("The file looks like {container} but is damaged or incomplete: {detail}")]
     Damaged {

@@ -9,6 +9,12 @@ use super::storyboard::Storyboard;
 /// The file, in ffmpeg's working directory, that lists every frame on the output's clock before the window is cut out.
 pub(super) const FRAME_LIST: &str = "frames.txt";
 
+/// The waves of a sound without pictures.
+const DRAWN_COLOUR: &str = "0x5B9BFF";
+/// So many of them a second: more flicker, and cost more. Each has a whole number of samples in each of 640 columns, and lasts
+/// two pictures.
+const DRAWN_RATE: &str = "25/2";
+
 /// Frames of the output, counted from the start of the video: from `start` to before `end`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Window {
@@ -27,11 +33,7 @@ pub(super) fn video_graph(
     from_start: bool,
     tone_mapping: bool,
 ) -> String {
-    let mut graph = format!("[0:{}]", video.index);
-    push(&mut graph, format_args!("setpts=PTS-({})", video.start.ticks));
-    if video.interlaced {
-        push(&mut graph, format_args!(",bwdif=mode=send_frame:deint=interlaced"));
-    }
+    let mut graph = pictures(video);
     push(
         &mut graph,
         format_args!(",fps={}:round=near{}", video.frame_rate, if from_start { ":start_time=0" } else { "" }),
@@ -54,6 +56,23 @@ pub(super) fn video_graph(
         push_branches(&mut graph, Some(index), &parents);
     }
     graph
+}
+
+/// The beginning of a graph: whole pictures, time 0 on the first.
+fn pictures(video: &VideoStream) -> String {
+    let VideoStream { index, start, .. } = video;
+    if video.drawn {
+        let VideoStream { width, height, .. } = video;
+        let Timestamp { ticks, numerator, denominator } = start;
+        let end = video.frame_rate.seconds(video.frames);
+        // The end is ours: that of a source with a fine clock reaches the filters in wrong units.
+        return format!(
+            "[0:{index}]asetpts=PTS-({ticks}*{numerator}/{denominator})/TB,aresample=48000,aformat=channel_layouts=mono,apad,\
+             atrim=end={end:.6},showwaves=size={width}x{height}:rate={DRAWN_RATE}:mode=cline:scale=sqrt:draw=full:colors={DRAWN_COLOUR}"
+        );
+    }
+    let deinterlaced = if video.interlaced { ",bwdif=mode=send_frame:deint=interlaced" } else { "" };
+    format!("[0:{index}]setpts=PTS-({}){deinterlaced}", start.ticks)
 }
 
 /// The rung that each rung is scaled from, or `None` for the source: the smallest that has half as many lines again, which costs
@@ -90,10 +109,7 @@ pub(super) fn still_graph(
     measure: &str,
     tone_mapping: bool,
 ) -> String {
-    let mut graph = format!("[0:{}]setpts=PTS-({})", video.index, video.start.ticks);
-    if video.interlaced {
-        push(&mut graph, format_args!(",bwdif=mode=send_frame:deint=interlaced"));
-    }
+    let mut graph = pictures(video);
     push(&mut graph, format_args!(",{choose}"));
     let matrix = push_standard_range(&mut graph, video.colour, tone_mapping);
     push(

@@ -10,10 +10,13 @@ use super::error::{PipelineError, SourceFault};
 use super::report::{Frame, Report, Stream};
 use super::run::{Invocation, RunError, capture, run};
 use super::sniff::{Demuxer, SNIFF_BYTES, sniff};
-use super::source::{Source, SourceInfo, Timestamp, VideoStream};
-use super::{Limits, Pipeline};
+use super::source::{Colour, Source, SourceInfo, Timestamp, VideoStream};
+use super::{FrameRate, Limits, Pipeline};
 
 const OPERATION: &str = "probe the source";
+/// The pictures that are drawn where there is sound alone.
+const DRAWN_SIZE: [u32; 2] = [640, 360];
+const DRAWN_RATE: FrameRate = FrameRate::ALL[2];
 /// ffprobe's answers are far shorter, even for a file with the most streams allowed.
 const REPORT_BYTES_MAX: usize = 4 << 20;
 
@@ -32,9 +35,13 @@ impl Pipeline {
         let streams = self.ffprobe(source, demuxer, cancel, "-show_format -show_streams -of json").await?;
         let streams: Report = parse(&streams)?;
         streams.check(&self.settings.limits)?;
-        let picture = streams.picture()?;
-        let frame = self.first_picture(source, demuxer, picture, cancel).await?;
-        let video = self.video_stream(source, demuxer, &streams, picture, &frame, cancel).await?;
+        let video = match streams.picture() {
+            Some(picture) => {
+                let frame = self.first_picture(source, demuxer, picture, cancel).await?;
+                self.video_stream(source, demuxer, &streams, picture, &frame, cancel).await?
+            }
+            None => self.drawn_stream(source, demuxer, &streams, cancel).await?,
+        };
         let info = SourceInfo { demuxer, video, audio: streams.sound(), captions: streams.captions() };
         if info.duration() > self.settings.limits.duration_max {
             return Err(
@@ -42,6 +49,38 @@ impl Pipeline {
             );
         }
         Ok(info)
+    }
+
+    /// The pictures that are drawn of the sound of a file that has none.
+    async fn drawn_stream(
+        &self,
+        source: &Source,
+        demuxer: Demuxer,
+        report: &Report,
+        cancel: &CancellationToken,
+    ) -> Result<VideoStream, PipelineError> {
+        let sound = report.drawn_of()?;
+        let no_clock = || SourceFault::Damaged { container: demuxer, detail: "the sound has no clock".to_owned() };
+        let start = sound.start(&Frame::default()).ok_or_else(no_clock)?;
+        let told = sound.duration_seconds(demuxer, &report.format, start).filter(|_| !demuxer.guesses_length());
+        let seconds = match told {
+            Some(seconds) => seconds,
+            None => self.scanned_duration(source, demuxer, sound.index, start, cancel).await?,
+        };
+        let [width, height] = DRAWN_SIZE;
+        Ok(VideoStream {
+            index: sound.index,
+            codec: sound.codec().to_owned(),
+            width,
+            height,
+            frame_rate: DRAWN_RATE,
+            frames: DRAWN_RATE.frames_in(seconds).max(1),
+            start,
+            interlaced: false,
+            pixel_format: "rgba".to_owned(),
+            colour: Colour::Bt709,
+            drawn: true,
+        })
     }
 
     async fn video_stream(
@@ -73,6 +112,7 @@ impl Pipeline {
             interlaced: picture.interlaced(frame),
             pixel_format: picture.pixel_format(frame).ok_or_else(|| damaged("the pictures have no known format"))?,
             colour: frame.colour(),
+            drawn: false,
         })
     }
 

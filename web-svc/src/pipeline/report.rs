@@ -77,15 +77,21 @@ pub(super) struct Frame {
 
 impl Report {
     /// The stream that is the picture: not a cover; the default one, and of those the largest.
-    pub(super) fn picture(&self) -> Result<&Stream, SourceFault> {
+    pub(super) fn picture(&self) -> Option<&Stream> {
         let pictures = self
             .streams
             .iter()
             .filter(|stream| stream.codec_type == "video" && !stream.has_disposition("attached_pic"));
         let pixels = |stream: &Stream| u64::from(stream.width.unwrap_or(0)) * u64::from(stream.height.unwrap_or(0));
         // max_by_key answers the last of equals; the first is wanted.
-        let picture = pictures.rev().max_by_key(|stream| (stream.has_disposition("default"), pixels(stream)));
-        picture.ok_or(SourceFault::NoPicture)
+        pictures.rev().max_by_key(|stream| (stream.has_disposition("default"), pixels(stream)))
+    }
+
+    /// The track of sound that pictures are drawn of where there are none.
+    pub(super) fn drawn_of(&self) -> Result<&Stream, SourceFault> {
+        let tracks = self.sound();
+        let first = tracks.first().and_then(|track| self.streams.iter().find(|stream| stream.index == track.index));
+        first.ok_or(SourceFault::Nothing)
     }
 
     /// Refuses what is not to be decoded at all.
@@ -93,7 +99,7 @@ impl Report {
         if self.streams.len() > limits.streams_max {
             return Err(SourceFault::TooManyStreams { count: self.streams.len(), max: limits.streams_max });
         }
-        let picture = self.picture()?;
+        let Some(picture) = self.picture() else { return self.drawn_of().map(drop) };
         if !VIDEO_CODECS.contains(&picture.codec_name.as_str()) {
             let name = if picture.codec_name.is_empty() { "unknown" } else { &picture.codec_name };
             return Err(SourceFault::UnsupportedCodec(name.to_owned()));
@@ -260,11 +266,16 @@ mod tests {
 
     #[test]
     fn a_cover_picture_is_no_video() {
-        let report = report(
-            r#"{"streams": [{"index": 0, "codec_type": "audio", "codec_name": "mp3", "channels": 2},
-                {"index": 1, "codec_type": "video", "codec_name": "mjpeg", "disposition": {"attached_pic": 1}}]}"#,
-        );
-        assert_eq!(report.check(&Limits::default()), Err(SourceFault::NoPicture));
+        let with_cover = |codec: &str| {
+            report(&format!(
+                r#"{{"streams": [{{"index": 0, "codec_type": "video", "codec_name": "mjpeg", "disposition": {{"attached_pic": 1}}}},
+                    {{"index": 1, "codec_type": "audio", "codec_name": "{codec}", "channels": 2}}]}}"#
+            ))
+        };
+        let sound = with_cover("mp3");
+        assert_eq!((sound.check(&Limits::default()), sound.picture().is_none()), (Ok(()), true));
+        assert_eq!(sound.drawn_of().unwrap().index, 1);
+        assert_eq!(with_cover("zork").check(&Limits::default()), Err(SourceFault::Nothing));
     }
 
     #[test]

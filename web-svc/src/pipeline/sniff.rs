@@ -32,6 +32,14 @@ pub enum Demuxer {
     Ogg,
     /// Windows Media.
     Asf,
+    /// MPEG audio, layer III.
+    Mp3,
+    /// Waveform audio.
+    Wav,
+    /// Free Lossless Audio Codec.
+    Flac,
+    /// AAC in ADTS.
+    Aac,
 }
 
 impl Demuxer {
@@ -46,7 +54,16 @@ impl Demuxer {
             Self::Flv => "flv",
             Self::Ogg => "ogg",
             Self::Asf => "asf",
+            Self::Mp3 => "mp3",
+            Self::Wav => "wav",
+            Self::Flac => "flac",
+            Self::Aac => "aac",
         }
+    }
+
+    /// Whether the length that ffmpeg tells may be a guess from the first bytes.
+    pub(super) fn guesses_length(self) -> bool {
+        matches!(self, Self::Mp3 | Self::Aac)
     }
 
     /// The names for ffmpeg's `-format_whitelist`: every name that the demuxer goes by.
@@ -64,7 +81,7 @@ impl Demuxer {
     /// next keyframe, so they need the length of a long group of pictures.
     pub(super) fn preroll_seconds(self) -> f64 {
         match self {
-            Self::Mov | Self::Matroska | Self::Avi => 2.0,
+            Self::Mov | Self::Matroska | Self::Avi | Self::Mp3 | Self::Wav | Self::Flac | Self::Aac => 2.0,
             Self::MpegTs | Self::MpegPs | Self::Flv | Self::Ogg | Self::Asf => 12.0,
         }
     }
@@ -81,6 +98,10 @@ impl fmt::Display for Demuxer {
             Self::Flv => "a Flash video",
             Self::Ogg => "an Ogg video",
             Self::Asf => "a Windows Media video",
+            Self::Mp3 => "an MP3 file",
+            Self::Wav => "a WAV file",
+            Self::Flac => "a FLAC file",
+            Self::Aac => "an AAC file",
         })
     }
 }
@@ -116,7 +137,26 @@ fn container(head: &[u8]) -> Option<Demuxer> {
     if at(0, &[0, 0, 1, 0xBA]) {
         return Some(Demuxer::MpegPs);
     }
-    is_transport_stream(head).then_some(Demuxer::MpegTs)
+    if is_transport_stream(head) {
+        return Some(Demuxer::MpegTs);
+    }
+    sound(head)
+}
+
+/// The demuxer of a file that holds nothing but sound.
+fn sound(head: &[u8]) -> Option<Demuxer> {
+    match head {
+        // The version of the tag, and the kind of the first block, are no letters: no text is taken for these.
+        [b'I', b'D', b'3', 2..=4, ..] => Some(Demuxer::Mp3),
+        [b'f', b'L', b'a', b'C', 0 | 0x80, ..] => Some(Demuxer::Flac),
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'A', b'V', b'E', ..] => Some(Demuxer::Wav),
+        // A frame's header: its layer, and neither a bit rate nor a sampling rate that is reserved.
+        [0xFF, layer, rates, ..] if layer & 0xE6 == 0xE2 && rates & 0xF0 != 0xF0 && rates & 0x0C != 0x0C => {
+            Some(Demuxer::Mp3)
+        }
+        [0xFF, layer, ..] if layer & 0xF6 == 0xF0 => Some(Demuxer::Aac),
+        _ => None,
+    }
 }
 
 /// Whether the file starts with a box of the ISO base media format or of `QuickTime`.
@@ -148,13 +188,11 @@ fn is_transport_stream(head: &[u8]) -> bool {
 
 /// A sentence about a file that is no supported video.
 fn known_stranger(head: &[u8]) -> &'static str {
-    const SIGNATURES: [(&[u8], &str); 17] = [
+    const SIGNATURES: [(&[u8], &str); 15] = [
         (b"#EXTM3U", "This is an HLS playlist, not a video file."),
         (b"ffconcat", "This is an ffconcat script, not a video file."),
         (b"v=0", "This is an SDP session description, not a video file."),
-        (b"ID3", "This is an MP3 audio file; only files with a picture are supported."),
-        (b"fLaC", "This is a FLAC audio file; only files with a picture are supported."),
-        (b"RIFF", "This is a RIFF file that holds no video."),
+        (b"RIFF", "This is a RIFF file that holds neither video nor sound."),
         (b"\x89PNG", "This is a PNG picture, not a video file."),
         (&[0xFF, 0xD8, 0xFF], "This is a JPEG picture, not a video file."),
         (b"GIF8", "This is a GIF picture; only video files are supported."),
@@ -182,16 +220,13 @@ fn known_stranger(head: &[u8]) -> &'static str {
             "This is an XML or HTML document, not a video file."
         };
     }
-    if head.first() == Some(&0xFF) && head.get(1).is_some_and(|byte| byte & 0xE0 == 0xE0) {
-        return "This is an MP3 or AAC audio file; only files with a picture are supported.";
-    }
     if head.iter().all(|&byte| byte == 0) {
         return "The file holds only zero bytes.";
     }
     if is_text(head) {
         return "This is a text file, not a video file.";
     }
-    "This is not a video file of a supported kind (MP4, QuickTime, WebM, Matroska, MPEG-TS, MPEG-PS, AVI, FLV, Ogg or ASF)."
+    "This is not a video file of a supported kind (MP4, QuickTime, WebM, Matroska, MPEG-TS, MPEG-PS, AVI, FLV, Ogg or ASF), nor sound (MP3, WAV, FLAC or AAC)."
 }
 
 fn is_text(head: &[u8]) -> bool {
@@ -222,6 +257,11 @@ mod tests {
         packets.iter_mut().step_by(188).for_each(|byte| *byte = 0x47);
         assert_eq!(sniff(&packets), Ok(Demuxer::MpegTs));
         assert_eq!(sniff(&packets[100..]), Ok(Demuxer::MpegTs));
+        assert_eq!(sniff(b"ID3\x04\0\0"), Ok(Demuxer::Mp3));
+        assert_eq!(sniff(&[0xFF, 0xFB, 0x90, 0x64]), Ok(Demuxer::Mp3));
+        assert_eq!(sniff(&[0xFF, 0xF1, 0x50, 0x80]), Ok(Demuxer::Aac));
+        assert_eq!(sniff(b"RIFF\0\0\0\0WAVEfmt"), Ok(Demuxer::Wav));
+        assert_eq!(sniff(b"fLaC\0\0\0\x22"), Ok(Demuxer::Flac));
     }
 
     #[test]
@@ -232,7 +272,8 @@ mod tests {
         assert!(reason(b"<?xml version='1.0'?><MPD>").contains("DASH"));
         assert!(reason(b"<svg onload=x>").contains("SVG"));
         assert!(reason("Grüße\n".as_bytes()).contains("text file"));
-        assert!(reason(b"RIFF\0\0\0\0WAVEfmt").contains("no video"));
+        assert!(reason(b"RIFF\0\0\0\0ACON").contains("neither video nor sound"));
+        assert!(reason(b"\xFF\xFE<\0!\0").contains("not a video"), "text in UTF-16");
         assert!(reason(&[0; 100]).contains("zero bytes"));
         assert_eq!(sniff(b""), Err(SourceFault::Empty));
     }

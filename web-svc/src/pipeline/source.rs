@@ -82,6 +82,9 @@ pub struct VideoStream {
     pub pixel_format: String,
     /// How colours are meant.
     pub colour: Colour,
+    /// Whether there are no pictures: `index` is a track of sound then, and they are drawn of it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub drawn: bool,
 }
 
 /// A time as a whole number of ticks.

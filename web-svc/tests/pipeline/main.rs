@@ -17,3 +17,4 @@ mod playback;
 mod refusals;
 mod sandbox;
 mod server;
+mod sound;

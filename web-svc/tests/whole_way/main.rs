@@ -11,6 +11,7 @@ mod growing;
 mod hot;
 mod playback;
 mod replacement;
+mod sound;
 mod viewer;
 
 use std::time::Duration;

@@ -1,0 +1,118 @@
+//! Files that hold sound alone: pictures are drawn of it, and the rest is as for any video.
+
+use tokio_util::sync::CancellationToken;
+
+use crate::encoding::{Bench, Published};
+use crate::fixture::{click_times, clicks, make, run, words};
+use web_svc::pipeline::{Growth, SourceFault};
+
+/// More than one chunk.
+const SECONDS: u32 = 61;
+const FRAME_RATE: u32 = 25;
+
+/// The mean of each picture, from 0 to 255.
+fn brightness(video: &str) -> Vec<u8> {
+    let arguments = ["-v", "error", "-nostdin", "-i", video, "-vf", "scale=1:1:flags=area,format=gray"];
+    let (pictures, stderr) =
+        run("ffmpeg", &[&arguments[..], &["-fps_mode", "passthrough", "-f", "rawvideo", "-"]].concat());
+    assert_eq!(stderr, "", "{video}");
+    pictures
+}
+
+/// Every click is heard at its second and seen there, in every rendition.
+fn assert_heard_and_seen(name: &str, published: &Published, heard_within: f64) {
+    assert!(published.plan.info.video.drawn);
+    let names: Vec<&str> = published.video.iter().map(|track| track.name.as_str()).collect();
+    assert_eq!(names, ["360p", "240p", "144p"], "{name}");
+    let times = click_times(&published.assembled(&published.audio[0]));
+    assert_eq!(times.len(), SECONDS as usize, "{name}: {times:?}");
+    for (second, time) in times.iter().enumerate() {
+        assert!((time - second as f64).abs() < heard_within, "{name}: click {second} at {time}");
+    }
+    for track in &published.video {
+        let pictures = brightness(&published.assembled(track));
+        let expected = (SECONDS * FRAME_RATE) as usize;
+        assert!(pictures.len().abs_diff(expected) <= 5, "{name}, {}: {} pictures", track.name, pictures.len());
+        assert_eq!(
+            track.segments.iter().map(|segment| segment.number).collect::<Vec<_>>(),
+            (1..=16).collect::<Vec<_>>()
+        );
+        for second in 0..SECONDS as usize {
+            let click = second * FRAME_RATE as usize;
+            let around = &pictures[click.saturating_sub(3)..(click + 4).min(pictures.len())];
+            let silence = pictures[(click + 12).min(pictures.len() - 1)];
+            let seen = around.iter().max().unwrap().saturating_sub(silence);
+            assert!(seen >= 4, "{name}, {}: nothing is seen of click {second}: {around:?}, {silence}", track.name);
+        }
+    }
+}
+
+async fn plays(name: &str, options: &str, heard_within: f64) {
+    let bench = Bench::start().await;
+    make(&bench.path(name), &clicks(f64::from(SECONDS)), options);
+    let published = bench.publish(name).await;
+    assert_heard_and_seen(name, &published, heard_within);
+    let presentation = published.presentation(Growth::Complete);
+    assert!(presentation.dash_manifest().contains(r#"contentType="audio""#), "{name}");
+    assert!(presentation.hls_master().contains("AUDIO"), "{name}");
+}
+
+#[tokio::test]
+async fn sound_in_an_mp4_plays() {
+    plays("a.m4a", "-c:a aac", 0.02).await;
+}
+
+#[tokio::test]
+async fn an_mp3_plays() {
+    plays("a.mp3", "-c:a libmp3lame -q:a 4", 0.02).await;
+}
+
+#[tokio::test]
+async fn a_wav_plays() {
+    plays("a.wav", "-c:a pcm_s16le", 0.02).await;
+}
+
+#[tokio::test]
+async fn a_flac_plays() {
+    plays("a.flac", "-c:a flac", 0.02).await;
+}
+
+#[tokio::test]
+async fn aac_in_adts_plays() {
+    // It has no place for the delay of its encoder, two blocks of 1024 samples.
+    plays("a.aac", "-c:a aac -f adts", 0.06).await;
+}
+
+#[tokio::test]
+async fn sound_in_webm_and_ogg_plays() {
+    plays("a.webm", "-c:a libopus", 0.02).await;
+    plays("a.ogg", "-c:a libvorbis", 0.02).await;
+}
+
+#[tokio::test]
+async fn a_cover_is_not_taken_for_the_picture_and_the_poster_shows_the_sound() {
+    let bench = Bench::start().await;
+    let cover = words("-f lavfi -i color=red:s=64x64:d=1").into_iter().map(str::to_owned);
+    let inputs = clicks(3.0).into_iter().chain(cover).collect::<Vec<_>>();
+    make(
+        &bench.path("a.mp3"),
+        &inputs,
+        "-map 0 -map 1 -frames:v 1 -c:a libmp3lame -c:v mjpeg -id3v2_version 3 -disposition:v attached_pic",
+    );
+    let info = bench.probe("a.mp3").await.unwrap();
+    assert!(info.video.drawn && info.video.index == info.audio[0].index);
+    let (source, cancel) = (bench.server.source("a.mp3"), CancellationToken::new());
+    let poster = bench.pipeline.poster(&info, &source, bench.directory.path(), &cancel).await.unwrap();
+    assert!(poster.starts_with(&[0xFF, 0xD8]));
+    bench.publish("a.mp3").await;
+}
+
+#[tokio::test]
+async fn a_file_of_subtitles_alone_is_refused() {
+    let bench = Bench::start().await;
+    std::fs::write(bench.path("a.srt"), "1\n00:00:00,000 --> 00:00:01,000\nHello\n").unwrap();
+    let inputs = ["-i".to_owned(), bench.path("a.srt").to_str().unwrap().to_owned()];
+    make(&bench.path("a.mkv"), &inputs, "-c:s srt");
+    let error = bench.probe("a.mkv").await.unwrap_err();
+    assert!(matches!(error, web_svc::pipeline::PipelineError::Source(SourceFault::Nothing)), "{error}");
+}
