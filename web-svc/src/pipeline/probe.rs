@@ -62,11 +62,8 @@ impl Pipeline {
         let sound = report.drawn_of()?;
         let no_clock = || SourceFault::Damaged { container: demuxer, detail: "the sound has no clock".to_owned() };
         let start = sound.start(&Frame::default()).ok_or_else(no_clock)?;
-        let told = sound.duration_seconds(demuxer, &report.format, start).filter(|_| !demuxer.guesses_length());
-        let seconds = match told {
-            Some(seconds) => seconds,
-            None => self.scanned_duration(source, demuxer, sound.index, start, cancel).await?,
-        };
+        // What these containers tell may be a guess, or a lie that would be drawn for hours. Sound is small, and soon read.
+        let seconds = self.scanned_duration(source, demuxer, sound.index, start, cancel).await?;
         let [width, height] = DRAWN_SIZE;
         Ok(VideoStream {
             index: sound.index,

@@ -12,6 +12,9 @@ use super::rate::FrameRate;
 use super::sniff::Demuxer;
 use super::source::{AudioTrack, Colour, Timestamp};
 
+/// From telephones to laboratories.
+const SAMPLE_RATES: std::ops::RangeInclusive<u32> = 4_000..=768_000;
+
 /// Everything that ffprobe is asked for.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Report {
@@ -48,6 +51,7 @@ pub(super) struct Stream {
     nb_frames: Option<String>,
     pub(super) duration: Option<String>,
     channels: Option<u32>,
+    sample_rate: Option<String>,
     #[serde(default)]
     disposition: HashMap<String, i64>,
     #[serde(default)]
@@ -91,7 +95,12 @@ impl Report {
     pub(super) fn drawn_of(&self) -> Result<&Stream, SourceFault> {
         let tracks = self.sound();
         let first = tracks.first().and_then(|track| self.streams.iter().find(|stream| stream.index == track.index));
-        first.ok_or(SourceFault::Nothing)
+        let strange =
+            || self.streams.iter().find(|stream| stream.codec_type == "audio" && !stream.codec_name.is_empty());
+        first.ok_or_else(|| match strange() {
+            Some(stream) => SourceFault::UnsupportedCodec(stream.codec_name.clone()),
+            None => SourceFault::Nothing,
+        })
     }
 
     /// Refuses what is not to be decoded at all.
@@ -99,7 +108,7 @@ impl Report {
         if self.streams.len() > limits.streams_max {
             return Err(SourceFault::TooManyStreams { count: self.streams.len(), max: limits.streams_max });
         }
-        let Some(picture) = self.picture() else { return self.drawn_of().map(drop) };
+        let Some(picture) = self.picture() else { return self.drawn_of()?.check_length(limits) };
         if !VIDEO_CODECS.contains(&picture.codec_name.as_str()) {
             let name = if picture.codec_name.is_empty() { "unknown" } else { &picture.codec_name };
             return Err(SourceFault::UnsupportedCodec(name.to_owned()));
@@ -109,11 +118,7 @@ impl Report {
         if width < 2 || height < 2 || width > 16_384 || height > 16_384 || pixels > u64::from(limits.pixels_max) {
             return Err(SourceFault::Dimensions { width, height });
         }
-        let frames = picture.nb_frames.as_deref().and_then(|frames| frames.parse::<u64>().ok());
-        if frames.is_some_and(|frames| frames > limits.frames_max) {
-            return Err(SourceFault::TooManyFrames { max: limits.frames_max });
-        }
-        Ok(())
+        picture.check_length(limits)
     }
 
     /// The tracks of sound that can be decoded, the default one first.
@@ -121,7 +126,7 @@ impl Report {
         let tracks =
             self.streams.iter().filter(|stream| stream.codec_type == "audio" && is_known_audio(&stream.codec_name));
         let mut tracks: Vec<&Stream> =
-            tracks.filter(|stream| stream.channels.is_some_and(|channels| channels > 0)).collect();
+            tracks.filter(|stream| stream.channels.is_some_and(|channels| channels > 0) && stream.is_heard()).collect();
         tracks.sort_by_key(|stream| !stream.has_disposition("default"));
         let track = |stream: &&Stream| AudioTrack {
             index: stream.index,
@@ -135,8 +140,22 @@ impl Report {
 }
 
 impl Stream {
+    fn check_length(&self, limits: &Limits) -> Result<(), SourceFault> {
+        let frames = self.nb_frames.as_deref().and_then(|frames| frames.parse::<u64>().ok());
+        if frames.is_some_and(|frames| frames > limits.frames_max) {
+            return Err(SourceFault::TooManyFrames { max: limits.frames_max });
+        }
+        Ok(())
+    }
+
     pub(super) fn is_text(&self) -> bool {
         self.codec_type == "subtitle" && TEXT_CODECS.contains(&self.codec_name.as_str())
+    }
+
+    /// Whether it has a sampling rate that sound has: to bring another one to ours takes memory without end.
+    fn is_heard(&self) -> bool {
+        let rate = self.sample_rate.as_deref().and_then(|rate| rate.parse::<u32>().ok());
+        rate.is_none_or(|rate| SAMPLE_RATES.contains(&rate))
     }
 
     pub(super) fn has_disposition(&self, name: &str) -> bool {
@@ -275,7 +294,7 @@ mod tests {
         let sound = with_cover("mp3");
         assert_eq!((sound.check(&Limits::default()), sound.picture().is_none()), (Ok(()), true));
         assert_eq!(sound.drawn_of().unwrap().index, 1);
-        assert_eq!(with_cover("zork").check(&Limits::default()), Err(SourceFault::Nothing));
+        assert_eq!(with_cover("zork").check(&Limits::default()), Err(SourceFault::UnsupportedCodec("zork".to_owned())));
     }
 
     #[test]

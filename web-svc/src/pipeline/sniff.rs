@@ -61,11 +61,6 @@ impl Demuxer {
         }
     }
 
-    /// Whether the length that ffmpeg tells may be a guess from the first bytes.
-    pub(super) fn guesses_length(self) -> bool {
-        matches!(self, Self::Mp3 | Self::Aac)
-    }
-
     /// The names for ffmpeg's `-format_whitelist`: every name that the demuxer goes by.
     pub fn whitelist(self) -> &'static str {
         match self {

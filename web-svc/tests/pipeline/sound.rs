@@ -116,3 +116,31 @@ async fn a_file_of_subtitles_alone_is_refused() {
     let error = bench.probe("a.mkv").await.unwrap_err();
     assert!(matches!(error, web_svc::pipeline::PipelineError::Source(SourceFault::Nothing)), "{error}");
 }
+
+/// The number of samples in a FLAC file's head, as of many hours.
+fn lie(flac: &mut [u8]) {
+    assert!(flac.starts_with(b"fLaC"));
+    flac[22..26].copy_from_slice(&[0x40, 0, 0, 0]);
+}
+
+#[tokio::test]
+async fn a_file_that_promises_hours_is_as_long_as_its_sound() {
+    let bench = Bench::start().await;
+    make(&bench.path("a.flac"), &clicks(10.0), "-c:a flac");
+    let mut flac = std::fs::read(bench.path("a.flac")).unwrap();
+    lie(&mut flac);
+    std::fs::write(bench.path("lie.flac"), flac).unwrap();
+    let info = bench.probe("lie.flac").await.unwrap();
+    assert_eq!(info.video.frames, 250);
+}
+
+#[tokio::test]
+async fn a_sampling_rate_that_no_sound_has_is_refused() {
+    let bench = Bench::start().await;
+    make(&bench.path("a.wav"), &clicks(1.0), "-c:a pcm_u8");
+    let mut wav = std::fs::read(bench.path("a.wav")).unwrap();
+    wav[24..28].copy_from_slice(&1_u32.to_le_bytes());
+    std::fs::write(bench.path("slow.wav"), wav).unwrap();
+    let error = bench.probe("slow.wav").await.unwrap_err();
+    assert!(matches!(error, web_svc::pipeline::PipelineError::Source(_)), "{error}");
+}
