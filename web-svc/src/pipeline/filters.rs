@@ -68,7 +68,7 @@ fn pictures(video: &VideoStream) -> String {
         // The end is ours: that of a source with a fine clock reaches the filters in wrong units.
         return format!(
             "[0:{index}]asetpts=PTS-({ticks}*{numerator}/{denominator})/TB,aresample=48000,aformat=channel_layouts=mono,\
-             apad,             atrim=end={end:.6},showwaves=size={width}x{height}:rate={DRAWN_RATE}:mode=cline:scale=sqrt:draw=full:colors={DRAWN_COLOUR}"
+             apad,atrim=end={end:.6},showwaves=size={width}x{height}:rate={DRAWN_RATE}:mode=cline:scale=sqrt:draw=full:colors={DRAWN_COLOUR}"
         );
     }
     let deinterlaced = if video.interlaced { ",bwdif=mode=send_frame:deint=interlaced" } else { "" };

@@ -121,6 +121,23 @@ impl Leased {
         Ok(())
     }
 
+    /// Ends the job, done, with what it has made, together with `change`.
+    pub(super) async fn finish(
+        &self,
+        app: &App,
+        change: Change,
+        result: Option<serde_json::Value>,
+    ) -> Result<(), WorkError> {
+        self.write(app, change, |job| {
+            job.state = JobState::Done;
+            job.lease = None;
+            job.progress = 1.0;
+            job.last_error = None;
+            job.result = result;
+        })
+        .await
+    }
+
     /// Takes over the record's revision where this very lease wrote it: a renewal may have been committed and its answer
     /// dropped, when the work ended at that moment.
     async fn catch_up(&self, app: &App, current: &mut (JobRecord, Revision)) -> Result<(), WorkError> {

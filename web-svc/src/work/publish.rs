@@ -1,7 +1,7 @@
 //! What was made becomes what plays: its beginning as soon as that is there, the whole by the last job of the generation.
 
 use jiff::Timestamp;
-use triton_api::{job::JobState, video::VideoState};
+use triton_api::video::VideoState;
 
 use super::{WorkError, lease::Leased, made::Made, stills};
 use crate::{
@@ -85,13 +85,7 @@ pub(super) async fn publish(app: &App, leased: &Leased) -> Result<(), WorkError>
     }
     let record = VideoRecord { state: VideoState::Ready, reason: None, published: Some(published), ..video.value };
     let change = change.put(RecordKey::video(id), Expect::At(video.revision), &record)?;
-    leased
-        .write(app, change, |job| {
-            job.state = JobState::Done;
-            job.lease = None;
-            job.progress = 1.0;
-        })
-        .await
+    leased.finish(app, change, None).await
 }
 
 /// Lists the renditions of the extra set, too; nothing changes where they cannot all be made.
@@ -114,13 +108,7 @@ pub(super) async fn publish_extra(app: &App, leased: &Leased) -> Result<(), Work
         let record = VideoRecord { published: Some(published), ..video.value };
         change = change.put(RecordKey::video(id), Expect::At(video.revision), &record)?;
     }
-    leased
-        .write(app, change, |job| {
-            job.state = JobState::Done;
-            job.lease = None;
-            job.progress = 1.0;
-        })
-        .await
+    leased.finish(app, change, None).await
 }
 
 async fn trash_of_former(app: &App, video: &VideoRecord, former: &Published) -> Result<Option<TrashRecord>, WorkError> {

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use tracing::Instrument as _;
-use triton_api::job::JobState;
 
 use super::{
     WorkError, chunk,
@@ -84,13 +83,5 @@ async fn work(app: &App, leased: &Leased) -> Result<(), WorkError> {
             stills::make(app, leased, &plan, source.source()).await?
         }
     };
-    leased
-        .write(app, Change::new(), |job| {
-            job.state = JobState::Done;
-            job.lease = None;
-            job.progress = 1.0;
-            job.last_error = None;
-            job.result = Some(result);
-        })
-        .await
+    leased.finish(app, Change::new(), Some(result)).await
 }
