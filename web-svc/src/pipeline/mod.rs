@@ -107,7 +107,8 @@ impl Default for Settings {
 pub struct Limits {
     /// Longest video accepted.
     pub duration_max: Duration,
-    /// Most frames (or packets of the picture) in one file, whatever its clock says.
+    /// Most frames of the picture in one file, whatever its clock says. Where a container does not count them, and of sound alone,
+    /// packets.
     pub frames_max: u64,
     /// Most streams (pictures, sound, subtitles, data) in one file.
     pub streams_max: usize,

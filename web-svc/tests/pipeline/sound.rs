@@ -4,7 +4,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::encoding::{Bench, Published};
 use crate::fixture::{click_times, clicks, input, make, run, words};
-use web_svc::pipeline::{Growth, Plan, SourceFault};
+use web_svc::pipeline::{Growth, Limits, Plan, SourceFault};
 
 /// More than one chunk.
 const SECONDS: u32 = 61;
@@ -132,6 +132,14 @@ async fn a_file_that_promises_hours_is_as_long_as_its_sound() {
     std::fs::write(bench.path("lie.flac"), flac).unwrap();
     let info = bench.probe("lie.flac").await.unwrap();
     assert_eq!(info.video.frames, 250);
+}
+
+#[tokio::test]
+async fn samples_are_not_taken_for_frames() {
+    // A second has 48,000 samples, which QuickTime counts, in some 47 packets.
+    let bench = Bench::with_limits(Limits { frames_max: 1_000, ..Limits::default() }).await;
+    make(&bench.path("a.mov"), &clicks(2.0), "-c:a pcm_s16le");
+    assert_eq!(bench.probe("a.mov").await.unwrap().video.frames, 50);
 }
 
 #[tokio::test]
