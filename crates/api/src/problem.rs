@@ -40,7 +40,7 @@ pub enum ProblemType {
     ContentMismatch,
     /// The chunk of an upload does not have the checksum that was declared: send it again.
     ChecksumMismatch,
-    /// The upload is not a video that can be played.
+    /// The upload is neither a video nor sound that can be played.
     NotAVideo,
     /// The request is well formed, but its content cannot be accepted.
     Unprocessable,
@@ -107,7 +107,7 @@ impl ProblemType {
             Self::RangeNotSatisfiable => "The range lies outside of the content",
             Self::ContentMismatch => "The content is not what was declared",
             Self::ChecksumMismatch => "The checksum does not match",
-            Self::NotAVideo => "This is not a video that can be played",
+            Self::NotAVideo => "This is neither a video nor sound that can be played",
             Self::Unprocessable => "The content cannot be accepted",
             Self::StaleEpoch => "The layout has changed",
             Self::BlobExists => "The blob exists with another content",

@@ -40,8 +40,8 @@ impl Pipeline {
     /// their files live as long as that call. `progress` is called with 0 to 1.
     ///
     /// # Errors
-    /// Those of `take`; [`PipelineError::Transient`] for everything else that goes wrong: the track was found decodable by the
-    /// probe.
+    /// Those of `take`; [`PipelineError::Transient`] for everything else that goes wrong. That the track is at fault is not told:
+    /// the probe has decoded some of it where there is sound alone, and knows its codec otherwise.
     ///
     /// # Cancel safety
     /// Dropping the future kills ffmpeg and removes the files.

@@ -11,7 +11,7 @@ use super::command::ProgressReader;
 use super::cut::cut_all;
 use super::encoded::Encoded;
 use super::encoder::{Encoder, Part};
-use super::error::{PipelineError, SourceFault};
+use super::error::PipelineError;
 use super::filters::{FRAME_LIST, Window, video_graph};
 use super::grid::Chunk;
 use super::plan::Plan;
@@ -37,7 +37,7 @@ impl Pipeline {
     /// plan says, the result ends there too; a chunk beyond the end has no segments. `progress` is called with 0 to 1.
     ///
     /// # Errors
-    /// [`PipelineError::Source`] when not one picture of the first chunk can be decoded; [`PipelineError::Transient`] for
+    /// [`PipelineError::Source`] when nothing of the first chunk can be decoded; [`PipelineError::Transient`] for
     /// everything that another try may mend, including a run over its limits.
     ///
     /// # Cancel safety
@@ -110,14 +110,14 @@ impl Pipeline {
         let operation = format!("encode chunk {}", chunk.index);
         for attempt in attempts(part.plan, chunk) {
             let stderr = self.run_attempt(part, &attempt, source, directory.path(), progress, cancel).await;
-            let stderr = stderr.map_err(|error| verdict(error, &operation, chunk))?;
+            let stderr = stderr.map_err(|error| verdict(error, &operation, part))?;
             if part.plan.copies_top && part.encoder == Encoder::X264 && tells_of_damage(&stderr) {
                 return Err(PipelineError::Unfit(in_words(&stderr)));
             }
             match first_frame(directory.path()) {
                 Some(first) if first <= chunk.start_frame => {}
                 None if attempt.seek_seconds.is_none() && chunk.start_frame == 0 => {
-                    return Err(SourceFault::Undecodable(in_words(&stderr)).into());
+                    return Err(part.plan.info.video.undecodable(in_words(&stderr)).into());
                 }
                 _ if attempt.seek_seconds.is_none() => {}
                 found => {
@@ -231,10 +231,10 @@ pub(super) fn private_directory(operation: &str, work_dir: &Path) -> Result<Temp
 }
 
 /// The first chunk's failure tells about the source, later ones about the circumstances.
-fn verdict(error: RunError, operation: &str, chunk: &Chunk) -> PipelineError {
+fn verdict(error: RunError, operation: &str, part: Part<'_>) -> PipelineError {
     match error {
-        RunError::Failed { stderr, .. } if chunk.index == 0 && is_about_the_source(&stderr) => {
-            SourceFault::Undecodable(in_words(&stderr)).into()
+        RunError::Failed { stderr, .. } if part.chunk.index == 0 && is_about_the_source(&stderr) => {
+            part.plan.info.video.undecodable(in_words(&stderr)).into()
         }
         other => other.during(operation),
     }

@@ -64,6 +64,9 @@ pub enum SourceFault {
     /// The picture, or another part of the file, is in a format that is not decoded here.
     #[error("The file contains {0} data, which is not supported.")]
     UnsupportedCodec(String),
+    /// Samples per second that no real sound has.
+    #[error("Sound with a sampling rate of {0} Hz is not supported.")]
+    SamplingRate(u32),
     /// Dimensions that no real video has; none where ffprobe itself found them too large.
     #[error("{}", size(*.width, *.height))]
     Dimensions {
@@ -97,6 +100,9 @@ pub enum SourceFault {
     /// The container is readable, but not one frame could be decoded.
     #[error("No picture could be decoded: {0}")]
     Undecodable(String),
+    /// The same of a file that holds sound alone.
+    #[error("No sound could be decoded: {0}")]
+    UndecodableSound(String),
 }
 
 fn size(width: u32, height: u32) -> String {

@@ -1,4 +1,4 @@
-//! Finds out what a source is: first bytes, streams, the first decoded picture, and the duration.
+//! Finds out what a source is: first bytes, streams, the first decoded frame, and the duration.
 
 use std::time::Duration;
 
@@ -37,7 +37,8 @@ impl Pipeline {
         streams.check(&self.settings.limits)?;
         let video = match streams.picture() {
             Some(picture) => {
-                let frame = self.first_picture(source, demuxer, picture, cancel).await?;
+                let frame = self.first_frame(source, demuxer, picture, cancel).await?;
+                let frame = frame.ok_or_else(|| SourceFault::Undecodable(picture.damage()))?;
                 self.video_stream(source, demuxer, &streams, picture, &frame, cancel).await?
             }
             None => self.drawn_stream(source, demuxer, &streams, cancel).await?,
@@ -62,6 +63,9 @@ impl Pipeline {
         let sound = report.drawn_of()?;
         let no_clock = || SourceFault::Damaged { container: demuxer, detail: "the sound has no clock".to_owned() };
         let start = sound.start(&Frame::default()).ok_or_else(no_clock)?;
+        if self.first_frame(source, demuxer, sound, cancel).await?.is_none() {
+            return Err(SourceFault::UndecodableSound(sound.damage()).into());
+        }
         // What these containers tell may be a guess, or a lie that would be drawn for hours. Sound is small, and soon read.
         let seconds = self.scanned_duration(source, demuxer, sound.index, start, cancel).await?;
         let [width, height] = DRAWN_SIZE;
@@ -136,18 +140,17 @@ impl Pipeline {
         Ok(head)
     }
 
-    /// Decodes one picture, which tells more than the container does.
-    async fn first_picture(
+    /// Decodes the first packets of a stream, which tells more than the container does.
+    async fn first_frame(
         &self,
         source: &Source,
         demuxer: Demuxer,
-        picture: &Stream,
+        stream: &Stream,
         cancel: &CancellationToken,
-    ) -> Result<Frame, PipelineError> {
-        let what = format!("-select_streams {} -show_frames -read_intervals %+#64 -of json", picture.index);
+    ) -> Result<Option<Frame>, PipelineError> {
+        let what = format!("-select_streams {} -show_frames -read_intervals %+#64 -of json", stream.index);
         let report: Report = parse(&self.ffprobe(source, demuxer, cancel, &what).await?)?;
-        let frame = report.frames.into_iter().next();
-        frame.ok_or_else(|| SourceFault::Undecodable(format!("the {} data is damaged", picture.codec())).into())
+        Ok(report.frames.into_iter().next())
     }
 
     /// The duration by reading all packets of a stream, for containers that do not tell it.
@@ -244,12 +247,13 @@ fn refused_codec(stderr: &str) -> Option<&str> {
     line.split_once("Codec (")?.1.split_once(')').map(|(codec, _)| codec)
 }
 
-/// The last complaint of ffmpeg or ffprobe without what is nobody's business: addresses in memory and of the source.
+/// The last complaint of ffmpeg or ffprobe without what is nobody's business: addresses in memory and of the source, and what the
+/// options of a command line may be good for.
 pub(super) fn in_words(stderr: &str) -> String {
     if stderr.contains("moov atom not found") {
         return "the end of the file, which holds its index, is missing".to_owned();
     }
-    let line = stderr.lines().last().unwrap_or("it cannot be read");
+    let line = stderr.lines().rfind(|line| !line.contains("Output file is empty")).unwrap_or("it cannot be read");
     let line = line.rsplit(": ").next().unwrap_or("it cannot be read");
     line.rsplit("] ").next().unwrap_or(line).to_owned()
 }
@@ -336,5 +340,8 @@ mod tests {
             "Invalid data found when processing input"
         );
         assert_eq!(in_words("x\n[h264 @ 0x5581] no frame!"), "no frame!");
+        let advice = "Output file is empty, nothing was encoded (check -ss / -t / -frames parameters if used)";
+        assert_eq!(in_words(&format!("[aac @ 0x5581] no frame!\n{advice}\n[out#0/mp4 @ 0x1] {advice}\n")), "no frame!");
+        assert_eq!(in_words(advice), "it cannot be read");
     }
 }

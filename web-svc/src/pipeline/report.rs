@@ -93,14 +93,9 @@ impl Report {
 
     /// The track of sound that pictures are drawn of where there are none.
     pub(super) fn drawn_of(&self) -> Result<&Stream, SourceFault> {
-        let tracks = self.sound();
-        let first = tracks.first().and_then(|track| self.streams.iter().find(|stream| stream.index == track.index));
-        let strange =
-            || self.streams.iter().find(|stream| stream.codec_type == "audio" && !stream.codec_name.is_empty());
-        first.ok_or_else(|| match strange() {
-            Some(stream) => SourceFault::UnsupportedCodec(stream.codec_name.clone()),
-            None => SourceFault::Nothing,
-        })
+        let strange = self.streams.iter().find(|stream| stream.codec_type == "audio" && !stream.codec_name.is_empty());
+        let first = self.heard().into_iter().next();
+        first.ok_or_else(|| strange.and_then(Stream::fault_of_sound).unwrap_or(SourceFault::Nothing))
     }
 
     /// Refuses what is not to be decoded at all.
@@ -119,16 +114,23 @@ impl Report {
         if width < 2 || height < 2 || width > 16_384 || height > 16_384 || pixels > u64::from(limits.pixels_max) {
             return Err(SourceFault::Dimensions { width, height });
         }
-        picture.check_length(limits)
+        let frames = picture.nb_frames.as_deref().and_then(|frames| frames.parse::<u64>().ok());
+        if frames.is_some_and(|frames| frames > limits.frames_max) {
+            return Err(SourceFault::TooManyFrames { max: limits.frames_max });
+        }
+        Ok(())
     }
 
-    /// The tracks of sound that can be decoded, the default one first.
+    /// The streams of sound that can be decoded, the default one first.
+    fn heard(&self) -> Vec<&Stream> {
+        let is_heard = |stream: &&Stream| stream.codec_type == "audio" && stream.fault_of_sound().is_none();
+        let mut heard: Vec<&Stream> = self.streams.iter().filter(is_heard).collect();
+        heard.sort_by_key(|stream| !stream.has_disposition("default"));
+        heard
+    }
+
+    /// The tracks of sound, in that order.
     pub(super) fn sound(&self) -> Vec<AudioTrack> {
-        let tracks =
-            self.streams.iter().filter(|stream| stream.codec_type == "audio" && is_known_audio(&stream.codec_name));
-        let mut tracks: Vec<&Stream> =
-            tracks.filter(|stream| stream.channels.is_some_and(|channels| channels > 0) && stream.is_heard()).collect();
-        tracks.sort_by_key(|stream| !stream.has_disposition("default"));
         let track = |stream: &&Stream| AudioTrack {
             index: stream.index,
             codec: stream.codec_name.clone(),
@@ -136,27 +138,26 @@ impl Report {
             title: stream.tag("title"),
             channels: stream.channels.unwrap_or(0),
         };
-        tracks.iter().map(track).collect()
+        self.heard().iter().map(track).collect()
     }
 }
 
 impl Stream {
-    fn check_length(&self, limits: &Limits) -> Result<(), SourceFault> {
-        let frames = self.nb_frames.as_deref().and_then(|frames| frames.parse::<u64>().ok());
-        if frames.is_some_and(|frames| frames > limits.frames_max) {
-            return Err(SourceFault::TooManyFrames { max: limits.frames_max });
-        }
-        Ok(())
-    }
-
     pub(super) fn is_text(&self) -> bool {
         self.codec_type == "subtitle" && TEXT_CODECS.contains(&self.codec_name.as_str())
     }
 
-    /// Whether it has a sampling rate that sound has: to bring another one to ours takes memory without end.
-    fn is_heard(&self) -> bool {
+    /// Why it is no sound that can be decoded. To bring a rate that no sound has to ours takes memory without end.
+    fn fault_of_sound(&self) -> Option<SourceFault> {
+        if !is_known_audio(&self.codec_name) {
+            return Some(SourceFault::UnsupportedCodec(self.codec_name.clone()));
+        }
         let rate = self.sample_rate.as_deref().and_then(|rate| rate.parse::<u32>().ok());
-        rate.is_none_or(|rate| SAMPLE_RATES.contains(&rate))
+        // ffprobe tells none of either where it finds no frame.
+        if rate == Some(0) || self.channels.unwrap_or(0) == 0 {
+            return Some(SourceFault::UndecodableSound(self.damage()));
+        }
+        rate.filter(|rate| !SAMPLE_RATES.contains(rate)).map(SourceFault::SamplingRate)
     }
 
     pub(super) fn has_disposition(&self, name: &str) -> bool {
@@ -172,6 +173,11 @@ impl Stream {
 
     pub(super) fn codec(&self) -> &str {
         &self.codec_name
+    }
+
+    /// What is told of a stream that cannot be decoded.
+    pub(super) fn damage(&self) -> String {
+        format!("the {} data is damaged", self.codec_name)
     }
 
     /// The constant rate for the output.

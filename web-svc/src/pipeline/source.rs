@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use triton_api::Language;
 use url::Url;
 
+use super::error::SourceFault;
 use super::rate::FrameRate;
 use super::sniff::Demuxer;
 
@@ -85,6 +86,13 @@ pub struct VideoStream {
     /// Whether there are no pictures: `index` is a track of sound then, and they are drawn of it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub drawn: bool,
+}
+
+impl VideoStream {
+    /// What is wrong with a source of which not one frame could be decoded.
+    pub(super) fn undecodable(&self, detail: String) -> SourceFault {
+        if self.drawn { SourceFault::UndecodableSound(detail) } else { SourceFault::Undecodable(detail) }
+    }
 }
 
 /// A time as a whole number of ticks.

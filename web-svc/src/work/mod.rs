@@ -45,7 +45,7 @@ pub enum WorkError {
     #[error("too many workers went away while they did this")]
     Deadly,
     /// Nothing can be played of what was made.
-    #[error("No picture could be decoded.")]
+    #[error("Neither pictures nor sound could be decoded.")]
     Empty,
 }
 

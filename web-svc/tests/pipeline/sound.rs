@@ -4,7 +4,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::encoding::{Bench, Published};
 use crate::fixture::{click_times, clicks, input, make, run, words};
-use web_svc::pipeline::{Growth, Limits, Plan, SourceFault};
+use web_svc::pipeline::{Growth, Limits, PipelineError, Plan, SourceFault};
 
 /// More than one chunk.
 const SECONDS: u32 = 61;
@@ -114,7 +114,7 @@ async fn a_file_of_subtitles_alone_is_refused() {
     let inputs = ["-i".to_owned(), bench.path("a.srt").to_str().unwrap().to_owned()];
     make(&bench.path("a.mkv"), &inputs, "-c:s srt");
     let error = bench.probe("a.mkv").await.unwrap_err();
-    assert!(matches!(error, web_svc::pipeline::PipelineError::Source(SourceFault::Nothing)), "{error}");
+    assert!(matches!(error, PipelineError::Source(SourceFault::Nothing)), "{error}");
 }
 
 /// The number of samples in a FLAC file's head, as of many hours.
@@ -143,6 +143,20 @@ async fn samples_are_not_taken_for_frames() {
 }
 
 #[tokio::test]
+async fn sound_that_cannot_be_decoded_is_refused_as_sound() {
+    let bench = Bench::start().await;
+    make(&bench.path("a.m4a"), &clicks(3.0), "-c:a aac");
+    let mut mp4 = std::fs::read(bench.path("a.m4a")).unwrap();
+    let kind = mp4.windows(4).position(|kind| kind == b"mdat").unwrap();
+    let len_bytes = u32::from_be_bytes(mp4[kind - 4..kind].try_into().unwrap()) as usize;
+    mp4[kind + 4..kind - 4 + len_bytes].fill(0xFF);
+    std::fs::write(bench.path("noise.m4a"), mp4).unwrap();
+    let error = bench.probe("noise.m4a").await.unwrap_err();
+    assert!(matches!(error, PipelineError::Source(_)), "{error}");
+    assert_eq!(error.to_string(), "No sound could be decoded: the aac data is damaged");
+}
+
+#[tokio::test]
 async fn a_sampling_rate_that_no_sound_has_is_refused() {
     let bench = Bench::start().await;
     make(&bench.path("a.wav"), &clicks(1.0), "-c:a pcm_u8");
@@ -150,7 +164,8 @@ async fn a_sampling_rate_that_no_sound_has_is_refused() {
     wav[24..28].copy_from_slice(&1_u32.to_le_bytes());
     std::fs::write(bench.path("slow.wav"), wav).unwrap();
     let error = bench.probe("slow.wav").await.unwrap_err();
-    assert!(matches!(error, web_svc::pipeline::PipelineError::Source(_)), "{error}");
+    assert!(matches!(error, PipelineError::Source(_)), "{error}");
+    assert_eq!(error.to_string(), "Sound with a sampling rate of 1 Hz is not supported.");
 }
 
 #[tokio::test]

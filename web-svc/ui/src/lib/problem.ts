@@ -83,8 +83,8 @@ const TITLES: Record<number, string> = {
   409: 'Something changed in the meantime',
   412: 'Somebody else changed this in the meantime',
   413: 'The file is too large for this server',
-  415: 'This is not a video the server can read',
-  422: 'This is not a video the server can read',
+  415: 'This is neither a video nor sound that the server can read',
+  422: 'This is neither a video nor sound that the server can read',
   429: 'Too many requests',
   503: 'The server cannot do this right now',
   507: 'The server has no space left',
@@ -114,7 +114,7 @@ function adviceFor(status: number, type: string): string {
     case 400:
     case 415:
     case 422:
-      return 'Check that the file is a complete video, for example by playing it on your computer.';
+      return 'Check that the file is complete, for example by playing it on your computer.';
     case 429:
     case 503:
       return 'Wait a moment and try again.';

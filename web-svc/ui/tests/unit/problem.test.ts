@@ -10,7 +10,7 @@ describe('a problem document', () => {
     expect(told).toEqual({
       what: 'Not a video',
       why: 'It holds text.',
-      todo: 'Check that the file is a complete video, for example by playing it on your computer.',
+      todo: 'Check that the file is complete, for example by playing it on your computer.',
       reference: 'req-7',
     });
   });
