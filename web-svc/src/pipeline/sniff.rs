@@ -140,9 +140,9 @@ fn container(head: &[u8]) -> Option<Demuxer> {
 
 /// The demuxer of a file that holds nothing but sound.
 fn sound(head: &[u8]) -> Option<Demuxer> {
-    match head {
-        // The version of the tag, and the kind of the first block, are no letters: no text is taken for these.
-        [b'I', b'D', b'3', 2..=4, ..] => Some(Demuxer::Mp3),
+    let behind = behind_tags(head);
+    match behind {
+        // The kind of the first block is no letter: no text is taken for this.
         [b'f', b'L', b'a', b'C', 0 | 0x80, ..] => Some(Demuxer::Flac),
         [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'A', b'V', b'E', ..] => Some(Demuxer::Wav),
         // A frame's header: its layer, and neither a bit rate nor a sampling rate that is reserved.
@@ -150,8 +150,27 @@ fn sound(head: &[u8]) -> Option<Demuxer> {
             Some(Demuxer::Mp3)
         }
         [0xFF, layer, ..] if layer & 0xF6 == 0xF0 => Some(Demuxer::Aac),
-        _ => None,
+        // What is tagged is mostly MP3, which may begin anywhere behind, also where `head` has ended.
+        _ => (behind.len() < head.len()).then_some(Demuxer::Mp3),
     }
+}
+
+/// What follows the `ID3v2` tags with which any kind of sound may begin, as ffmpeg skips them: none of it if they fill `head`.
+/// Their layout is that of <https://id3.org/id3v2.4.0-structure>.
+fn behind_tags(mut head: &[u8]) -> &[u8] {
+    // The version of the tag is no letter: no text is taken for one.
+    while let [b'I', b'D', b'3', 2..=4, header @ ..] = head {
+        let tag_bytes = match header {
+            [_, flags, len @ ..] if len.len() >= 4 => {
+                let len_bytes = len[..4].iter().fold(0, |bits, byte| bits << 7 | usize::from(byte & 0x7F));
+                let footer_bytes = if flags & 0x10 == 0 { 0 } else { 10 };
+                10 + len_bytes + footer_bytes
+            }
+            _ => head.len(),
+        };
+        head = head.get(tag_bytes..).unwrap_or_default();
+    }
+    head
 }
 
 /// Whether the file starts with a box of the ISO base media format or of `QuickTime`.
@@ -253,6 +272,8 @@ mod tests {
         assert_eq!(sniff(&packets), Ok(Demuxer::MpegTs));
         assert_eq!(sniff(&packets[100..]), Ok(Demuxer::MpegTs));
         assert_eq!(sniff(b"ID3\x04\0\0"), Ok(Demuxer::Mp3));
+        assert_eq!(sniff(b"ID3\x04\0\0\0\0\0\x01xfLaC\0\0\0\x22"), Ok(Demuxer::Flac));
+        assert_eq!(sniff(b"ID3\x04\0\0\0\0\x7f\x7ffLaC\0\0\0\x22"), Ok(Demuxer::Mp3));
         assert_eq!(sniff(&[0xFF, 0xFB, 0x90, 0x64]), Ok(Demuxer::Mp3));
         assert_eq!(sniff(&[0xFF, 0xF1, 0x50, 0x80]), Ok(Demuxer::Aac));
         assert_eq!(sniff(b"RIFF\0\0\0\0WAVEfmt"), Ok(Demuxer::Wav));

@@ -1,10 +1,12 @@
 //! Files that hold sound alone: pictures are drawn of it, and the rest is as for any video.
 
+use std::time::Duration;
+
 use tokio_util::sync::CancellationToken;
 
 use crate::encoding::{Bench, Published};
 use crate::fixture::{click_times, clicks, input, make, run, words};
-use web_svc::pipeline::{Growth, Limits, PipelineError, Plan, SourceFault};
+use web_svc::pipeline::{Demuxer, Growth, Limits, PipelineError, Plan, SourceFault};
 
 /// More than one chunk.
 const SECONDS: u32 = 61;
@@ -81,6 +83,36 @@ async fn a_flac_plays() {
 async fn aac_in_adts_plays() {
     // It has no place for the delay of its encoder, two blocks of 1024 samples.
     plays("a.aac", "-c:a aac -f adts", 0.06).await;
+}
+
+/// An `ID3v2` tag of so many bytes that hold nothing, with or without a footer.
+fn tag(len_bytes: u32, has_footer: bool) -> Vec<u8> {
+    let len = [21, 14, 7, 0].map(|shift| u8::try_from(len_bytes >> shift & 0x7F).unwrap());
+    let ends = |name: &[u8]| [name, &[4, 0, if has_footer { 0x10 } else { 0 }], &len].concat();
+    let footer = if has_footer { ends(b"3DI") } else { Vec::new() };
+    [ends(b"ID3"), vec![0; len_bytes as usize], footer].concat()
+}
+
+#[tokio::test]
+async fn any_kind_of_sound_may_begin_with_a_tag() {
+    let bench = Bench::start().await;
+    let kinds = [
+        ("a.flac", "-c:a flac", Demuxer::Flac),
+        ("a.aac", "-c:a aac -f adts", Demuxer::Aac),
+        ("a.wav", "-c:a pcm_s16le", Demuxer::Wav),
+        ("a.mp3", "-c:a libmp3lame", Demuxer::Mp3),
+    ];
+    for (name, options, demuxer) in kinds {
+        make(&bench.path(name), &clicks(2.0), options);
+        let sound = std::fs::read(bench.path(name)).unwrap();
+        // The length is of seven bits a byte.
+        for tags in [tag(300, false), tag(300, true), [tag(200, false), tag(20_000, true)].concat()] {
+            std::fs::write(bench.path(name), [&tags[..], &sound].concat()).unwrap();
+            let info = bench.probe(name).await.unwrap();
+            assert_eq!(info.demuxer, demuxer, "{name}");
+            assert!(info.duration().abs_diff(Duration::from_secs(2)) < Duration::from_millis(100), "{name}: {info:?}");
+        }
+    }
 }
 
 #[tokio::test]
