@@ -32,6 +32,9 @@ fn lures(target: &str) -> Vec<(&'static str, String, &'static str)> {
         ("head.mp4", format!("\0\0\0\x14ftypisom\0\0\0\0isom\n{hls}"), "damaged"),
         ("head.flv", format!("FLV\x01\x05\0\0\0\t\0\0\0\0\n{hls}"), ""),
         ("head.ogv", format!("OggS\n{hls}"), ""),
+        ("head.mp3", format!("ID3\x04\0\0\0\0\0\0\n{hls}"), ""),
+        ("head.wav", format!("RIFF\0\0\0\0WAVE\n{hls}"), ""),
+        ("head.flac", format!("fLaC\0\0\0\x22\n{hls}"), ""),
     ]
 }
 

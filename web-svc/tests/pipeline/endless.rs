@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use web_svc::pipeline::{Limits, PipelineError, Source, SourceFault};
 
 use crate::encoding::Bench;
-use crate::fixture::{make, numbered};
+use crate::fixture::{clicks, make, numbered};
 
 /// Serves `head`, and then `again` and `again`, as a file of so many bytes, or of none that it tells.
 #[derive(Clone)]
@@ -75,6 +75,21 @@ async fn a_stream_without_end_is_refused_for_its_frames() {
     let fault = PipelineError::Source(SourceFault::TooManyFrames { max: 5_000 });
     assert_eq!(refused.unwrap_err(), fault);
     assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sound_without_end_is_refused_for_its_length() {
+    let bench = Bench::with_limits(Limits { frames_max: u64::MAX, ..tight() }).await;
+    make(&bench.path("clip.aac"), &clicks(2.0), "-c:a aac -f adts");
+    let clip = Bytes::from(std::fs::read(bench.path("clip.aac")).unwrap());
+    for claims_bytes in [None, Some(1 << 60)] {
+        let source = endless(Endless { head: clip.clone(), again: clip.clone(), claims_bytes }).await;
+        let began = Instant::now();
+        let refused = bench.pipeline.probe(&source, &CancellationToken::new()).await.unwrap_err();
+        let is_too_long = matches!(refused, PipelineError::Source(SourceFault::TooLong { .. }));
+        assert!(is_too_long, "{refused}");
+        assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -58,6 +58,33 @@ async fn a_playlist_behind_the_head_of_an_mp4_opens_nothing() {
 }
 
 #[tokio::test]
+async fn a_playlist_or_script_behind_the_head_of_sound_opens_nothing() {
+    let bench = Bench::start().await;
+    make(&bench.path("victim.mp4"), &numbered("25", 10, "320:240"), H264);
+    let (victim, url) = (bench.path("victim.mp4"), bench.server.url("victim.mp4"));
+    let hls = format!("#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\n{url}\n#EXT-X-ENDLIST\n");
+    let script = format!("ffconcat version 1.0\nfile {url}\nfile {}\n", victim.display());
+    let heads: [&[u8]; 8] = [
+        b"ID3\x04\0\0\0\0\0\0",
+        b"ID3\x03\0\0",
+        b"ID3\x04\0\0\0\0\0\0fLaC\0\0\0\x22",
+        b"RIFF\xFF\0\0\0WAVE",
+        b"RIFF\xFF\0\0\0WAVEdata\xFF\0\0\0",
+        b"fLaC\x80\0\0\x22",
+        b"\xFF\xFB\x90\x64",
+        b"\xFF\xF1\x50\x80",
+    ];
+    for head in heads {
+        for lure in [&hls, &script] {
+            std::fs::write(bench.path("lure"), [head, b"\n", lure.as_bytes()].concat()).unwrap();
+            let reason = fault(&bench, "lure").await.to_string();
+            assert!(!reason.contains("127.0.0.1"), "{}: {reason}", head.escape_ascii());
+        }
+    }
+    assert!(!bench.server.asked().iter().any(|path| path == "victim.mp4"), "{:?}", bench.server.asked());
+}
+
+#[tokio::test]
 async fn empty_truncated_and_garbled_files_are_told_apart() {
     let bench = Bench::start().await;
     std::fs::write(bench.path("empty.mp4"), b"").unwrap();
