@@ -43,6 +43,7 @@ mod source;
 mod storyboard;
 mod text_rendition;
 mod toolchain;
+mod turns;
 mod whole;
 
 pub use encoded::{Encoded, INIT_FILE, RenditionOutput, Segment, segment_file};
@@ -59,6 +60,7 @@ pub use storyboard::Storyboard;
 pub use text_rendition::TextRendition;
 pub use toolchain::Toolchain;
 
+use self::turns::Turns;
 use crate::sandbox::Sandbox;
 
 /// The media tools of this machine with the limits they run under. Cheap to clone.
@@ -67,6 +69,8 @@ pub struct Pipeline {
     tools: Toolchain,
     http: reqwest::Client,
     settings: Settings,
+    probes: Turns,
+    scans: Turns,
 }
 
 /// How the pipeline encodes and what it refuses.
@@ -114,8 +118,12 @@ pub struct Limits {
     pub streams_max: usize,
     /// Most pixels in one picture.
     pub pixels_max: u32,
-    /// Longest time for one ffprobe run or one poster.
+    /// Longest time for one ffprobe run or one poster; ten times that for a run that reads a whole file.
     pub probe_time_max: Duration,
+    /// Most ffprobe runs at once that look at the beginning of a file. More wait.
+    pub probes_max: usize,
+    /// Most ffprobe runs at once that read a whole file, beside these. More wait.
+    pub scans_max: usize,
     /// Longest time for any encoding: this, plus `encode_time_per_media_second` for each second of the media.
     pub encode_time_base: Duration,
     /// See `encode_time_base`.
@@ -137,6 +145,8 @@ impl Default for Limits {
             streams_max: 64,
             pixels_max: 35_389_440,
             probe_time_max: Duration::from_secs(120),
+            probes_max: 16,
+            scans_max: 4,
             encode_time_base: Duration::from_secs(300),
             encode_time_per_media_second: Duration::from_secs(60),
             stall_time_max: Duration::from_secs(60),
@@ -168,7 +178,8 @@ impl Pipeline {
             .read_timeout(Duration::from_secs(30))
             .build()
             .map_err(|error| PipelineError::Environment(format!("no HTTP client: {error}")))?;
-        Ok(Self { tools, http, settings })
+        let (probes, scans) = (Turns::new(settings.limits.probes_max), Turns::new(settings.limits.scans_max));
+        Ok(Self { tools, http, settings, probes, scans })
     }
 
     /// What was found by [`Pipeline::detect`].

@@ -66,7 +66,8 @@ impl Pipeline {
         if self.first_frame(source, demuxer, sound, cancel).await?.is_none() {
             return Err(SourceFault::UndecodableSound(sound.damage()).into());
         }
-        // What these containers tell may be a guess, or a lie that would be drawn for hours. Sound is small, and soon read.
+        // What these containers tell may be a guess, or a lie that would be drawn for hours. So all of the sound is read, which
+        // takes a moment for most files, and minutes for the largest.
         let seconds = self.scanned_duration(source, demuxer, sound.index, start, cancel).await?;
         let [width, height] = DRAWN_SIZE;
         Ok(VideoStream {
@@ -167,6 +168,7 @@ impl Pipeline {
         invocation.wall_time_max = self.settings.limits.probe_time_max * 10;
         let mut scan = PacketScan::default();
         let limits = &self.settings.limits;
+        let _turn = self.scans.take(cancel).await?;
         let mut sink = |piece: &[u8]| {
             scan.push(piece);
             if scan.refusal(start, limits).is_some() { Err(RunError::Decided) } else { Ok(true) }
@@ -189,6 +191,7 @@ impl Pipeline {
         what: &str,
     ) -> Result<Vec<u8>, PipelineError> {
         let invocation = self.ffprobe_run(source, demuxer, what);
+        let _turn = self.probes.take(cancel).await?;
         let mut outcome = capture(&invocation, cancel, REPORT_BYTES_MAX).await;
         let mut in_doubt = outcome.as_ref().is_err_and(is_doubtful);
         if in_doubt {
