@@ -12,11 +12,11 @@ use super::command::ProgressReader;
 use super::cut::write_file;
 use super::encoded::RenditionOutput;
 use super::error::PipelineError;
+use super::feed::{Wanted, run_fed};
 use super::filters::audio_graph;
 use super::fragment::{FragmentError, Recording, unexpected};
 use super::plan::{AudioPlan, Plan};
 use super::rendition::RenditionName;
-use super::run::run;
 use super::source::Source;
 
 /// Samples per second of every audio rendition, which are also its ticks.
@@ -62,16 +62,20 @@ impl Pipeline {
             .get(position)
             .ok_or_else(|| PipelineError::transient(&*operation, "the plan has no such track"))?;
         let directory = private_directory(&operation, work_dir)?;
-        let mut arguments = self.ffmpeg_input(source, plan.info.demuxer, None);
+        let wanted = Wanted { info: &plan.info, index: audio.track.index, seek_seconds: None };
+        let media_seconds = plan.info.duration().as_secs_f64();
+        let feed = self.feed(source, wanted, directory.path(), media_seconds);
+        let feed = feed.map_err(|error| error.during(&operation))?;
+        let mut arguments = feed.input.clone();
         arguments
-            .option("-filter_complex", audio_graph(&plan.info, &audio.track))
+            .option("-filter_complex", audio_graph(&plan.info, &feed.graph(true)))
             .words("-map [a0] -c:a aac -profile:a aac_low -b:a")
             .word(BITRATE)
             .option("-frames:a", blocks_max(plan.info.duration()))
             .words("-map_metadata -1 -map_chapters -1 -fflags +bitexact")
             .words("-movflags +empty_moov+default_base_moof+skip_trailer -frag_duration 4000000 -f mp4")
             .word(RECORDING_FILE);
-        let invocation = self.ffmpeg_run(Some(source), arguments, directory.path(), plan.info.duration().as_secs_f64());
+        let invocation = self.ffmpeg_run(None, arguments, directory.path(), media_seconds);
         let total_us = plan.info.duration_ms() * 1000;
         let mut reader = ProgressReader::default();
         let mut sink = |piece: &[u8]| {
@@ -83,9 +87,9 @@ impl Pipeline {
         };
         let ended = CancellationToken::new();
         let encoding = async {
-            let outcome = run(&invocation, cancel, &mut sink).await.map_err(|error| error.during(&operation));
+            let outcome = run_fed(&feed.invocation, &invocation, cancel, &mut sink).await;
             ended.cancel();
-            outcome.map(drop).map_err(E::from)
+            outcome.map(drop).map_err(|error| E::from(error.during(&operation)))
         };
         let cutter = Cutter::new(plan, audio, directory.path())?;
         tokio::try_join!(encoding, hand_over(cutter, &ended, take)).map(drop)

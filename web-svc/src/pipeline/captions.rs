@@ -74,7 +74,7 @@ impl Pipeline {
             return Ok(Vec::new());
         }
         let directory = private_directory(OPERATION, work_dir)?;
-        let mut arguments = self.ffmpeg_input(source, info.demuxer, None);
+        let mut arguments = self.ffmpeg_input(source, info.demuxer, None, "");
         #[expect(clippy::cast_precision_loss, reason = "an hour")]
         let offset_seconds = LEAD_MS as f64 / 1000.0 - info.video.start.seconds();
         for (number, track) in info.captions.iter().enumerate() {

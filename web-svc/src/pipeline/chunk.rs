@@ -16,7 +16,8 @@ use super::filters::{FRAME_LIST, Window, video_graph};
 use super::grid::Chunk;
 use super::plan::Plan;
 use super::probe::in_words;
-use super::run::{RunError, run};
+use super::reading::Reading;
+use super::run::RunError;
 use super::source::Source;
 
 /// Where reading starts when the first try came in after the chunk's first frame: this many seconds before it, and then 0.
@@ -141,33 +142,36 @@ impl Pipeline {
     ) -> Result<String, RunError> {
         let Window { start, end } = attempt.window;
         let info = &part.plan.info;
+        // Without a seek everything before the chunk is decoded as well.
+        let read_from = if attempt.seek_seconds.is_none() { 0 } else { start };
+        let seconds = info.video.frame_rate.seconds(end.saturating_sub(read_from));
+        let Reading { input: mut arguments, graph, beside } =
+            self.reading(source, info, attempt.seek_seconds, directory, seconds)?;
         let graph = video_graph(
+            graph,
             &info.video,
             part.rungs(),
             attempt.window,
             attempt.seek_seconds.is_none(),
             self.tools.tone_mapping,
         );
-        let mut arguments = self.ffmpeg_input(source, info.demuxer, attempt.seek_seconds);
         arguments.option("-filter_complex", graph);
         for (index, rung) in part.rungs().iter().enumerate() {
             self.rung_output(&mut arguments, index, rung, part, attempt.window);
         }
-        // Without a seek everything before the chunk is decoded as well.
-        let read_from = if attempt.seek_seconds.is_none() { 0 } else { start };
-        let seconds = info.video.frame_rate.seconds(end.saturating_sub(read_from));
-        let mut invocation = self.ffmpeg_run(Some(source), arguments, directory, seconds);
+        let mut invocation = self.ffmpeg_run(beside.source, arguments, directory, seconds);
         invocation.heartbeat = Some(directory.join(FRAME_LIST));
         let mut reader = ProgressReader::default();
         let frames = end.saturating_sub(start);
-        run(&invocation, cancel, &mut |piece: &[u8]| {
-            let moved = reader.push(piece);
-            if moved {
-                progress(fraction(reader.frame, frames));
-            }
-            Ok(moved)
-        })
-        .await
+        beside
+            .run(&invocation, cancel, &mut |piece: &[u8]| {
+                let moved = reader.push(piece);
+                if moved {
+                    progress(fraction(reader.frame, frames));
+                }
+                Ok(moved)
+            })
+            .await
     }
 }
 

@@ -149,12 +149,19 @@ impl Pipeline {
     /// An ffmpeg run that reads `source`, reports progress on its standard output and writes below `directory`.
     ///
     /// `seek_seconds` is on the container's own clock. Time stamps are those of the container, and no frame is left out to
-    /// make the first one match the seek: that is the filters' work.
-    pub(super) fn ffmpeg_input(&self, source: &Source, demuxer: Demuxer, seek_seconds: Option<f64>) -> Arguments {
+    /// make the first one match the seek: that is the filters' work. `more` are further options of the input.
+    pub(super) fn ffmpeg_input(
+        &self,
+        source: &Source,
+        demuxer: Demuxer,
+        seek_seconds: Option<f64>,
+        more: &str,
+    ) -> Arguments {
         let mut arguments = self.ffmpeg_alone();
         arguments.words("-copyts");
         fenced_input(&mut arguments, demuxer, &self.settings.limits);
         arguments.option("-threads", self.settings.threads).words("-noaccurate_seek -seek_timestamp 1");
+        arguments.words(more);
         if let Some(seconds) = seek_seconds {
             arguments.option("-ss", format!("{seconds:.6}"));
         }
@@ -170,7 +177,7 @@ impl Pipeline {
         arguments
     }
 
-    fn ffmpeg_alone(&self) -> Arguments {
+    pub(super) fn ffmpeg_alone(&self) -> Arguments {
         let mut arguments = Arguments::default();
         arguments.words("-hide_banner -nostdin -nostats -loglevel warning -progress pipe:1 -stats_period 0.5 -y");
         arguments.option("-filter_complex_threads", self.settings.threads.max(1));

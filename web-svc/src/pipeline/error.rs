@@ -97,6 +97,17 @@ pub enum SourceFault {
         /// The longest duration allowed.
         max: Duration,
     },
+    /// Sound without pictures of which a long part is missing.
+    #[error(
+        "The sound has a hole of {}, which is most likely damage; at most {} are filled with silence.",
+        clock(*.duration), clock(*.max)
+    )]
+    Hole {
+        /// How long it is.
+        duration: Duration,
+        /// The longest one allowed.
+        max: Duration,
+    },
     /// The container is readable, but not one frame could be decoded.
     #[error("No picture could be decoded: {0}")]
     Undecodable(String),

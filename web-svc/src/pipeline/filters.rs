@@ -3,14 +3,14 @@
 use std::fmt::Write;
 
 use super::ladder::Rung;
-use super::source::{AudioTrack, Colour, SourceInfo, Timestamp, VideoStream};
+use super::source::{Colour, SourceInfo, VideoStream};
 use super::storyboard::Storyboard;
 
 /// The file, in ffmpeg's working directory, that lists every frame on the output's clock before the window is cut out.
 pub(super) const FRAME_LIST: &str = "frames.txt";
 
-/// The waves of a sound without pictures.
-const DRAWN_COLOUR: &str = "0x5B9BFF";
+/// The waves of a sound without pictures, of both channels.
+const DRAWN_COLOURS: &str = "0x5B9BFF|0x5B9BFF";
 /// So many of them a second: more flicker, and cost more. Each has a whole number of samples in each of 640 columns, and lasts
 /// two pictures.
 const DRAWN_RATE: &str = "25/2";
@@ -24,16 +24,19 @@ pub(super) struct Window {
 
 /// The graph that turns the source into the pictures of one window for every rung, labelled `v0`, `v1` and so on.
 ///
+/// `pictures` is how the graph begins: [`read_pictures`] or [`drawn_pictures`].
+///
 /// The recipe: put time 0 on the first picture, resample to the constant rate (whose time stamps are frame numbers), cut out the
 /// window by those numbers, and start it at 0. If `from_start`, nothing was sought, and a hole before the first picture is filled.
 pub(super) fn video_graph(
+    pictures: String,
     video: &VideoStream,
     rungs: &[Rung],
     window: Window,
     from_start: bool,
     tone_mapping: bool,
 ) -> String {
-    let mut graph = pictures(video);
+    let mut graph = pictures;
     push(
         &mut graph,
         format_args!(",fps={}:round=near{}", video.frame_rate, if from_start { ":start_time=0" } else { "" }),
@@ -58,21 +61,24 @@ pub(super) fn video_graph(
     graph
 }
 
-/// The beginning of a graph: whole pictures, time 0 on the first.
-fn pictures(video: &VideoStream) -> String {
+/// The beginning of a graph: whole pictures of one size, time 0 on the first.
+pub(super) fn read_pictures(video: &VideoStream) -> String {
     let VideoStream { index, start, .. } = video;
-    if video.drawn {
-        let VideoStream { width, height, .. } = video;
-        let Timestamp { ticks, numerator, denominator } = start;
-        let end = video.frame_rate.seconds(video.frames);
-        // The end is ours: that of a source with a fine clock reaches the filters in wrong units.
-        return format!(
-            "[0:{index}]asetpts=PTS-({ticks}*{numerator}/{denominator})/TB,aresample=48000,aformat=channel_layouts=mono,\
-             apad,atrim=end={end:.6},showwaves=size={width}x{height}:rate={DRAWN_RATE}:mode=cline:scale=sqrt:draw=full:colors={DRAWN_COLOUR}"
-        );
-    }
+    // Broadcasts and calls change their size in the middle; there is nothing to scale otherwise.
+    let size = video.read_size.map(|[width, height]| format!(",scale={width}:{height}")).unwrap_or_default();
     let deinterlaced = if video.interlaced { ",bwdif=mode=send_frame:deint=interlaced" } else { "" };
-    format!("[0:{index}]setpts=PTS-({}){deinterlaced}", start.ticks)
+    format!("[0:{index}]setpts=PTS-({}){size}{deinterlaced}", start.ticks)
+}
+
+/// The beginning of a graph: pictures drawn of `sound`, the graph of a [`Feed`](super::feed::Feed).
+pub(super) fn drawn_pictures(video: &VideoStream, sound: &str) -> String {
+    let VideoStream { width, height, .. } = video;
+    let end = video.frame_rate.seconds(video.frames);
+    // The end is ours: that of a source with a fine clock reaches the filters in wrong units.
+    format!(
+        "{sound},aformat=channel_layouts=stereo,apad,atrim=end={end:.6},\
+         showwaves=size={width}x{height}:rate={DRAWN_RATE}:mode=cline:scale=sqrt:draw=full:colors={DRAWN_COLOURS}"
+    )
 }
 
 /// The rung that each rung is scaled from, or `None` for the source: the smallest that has half as many lines again, which costs
@@ -102,6 +108,7 @@ fn push_branches(graph: &mut String, from: Option<usize>, parents: &[Option<usiz
 ///
 /// JPEG wants full range and the matrix of BT.601.
 pub(super) fn still_graph(
+    pictures: String,
     video: &VideoStream,
     width: u32,
     height: u32,
@@ -109,7 +116,7 @@ pub(super) fn still_graph(
     measure: &str,
     tone_mapping: bool,
 ) -> String {
-    let mut graph = pictures(video);
+    let mut graph = pictures;
     push(&mut graph, format_args!(",{choose}"));
     let matrix = push_standard_range(&mut graph, video.colour, tone_mapping);
     push(
@@ -155,18 +162,11 @@ fn push_standard_range(graph: &mut String, colour: Colour, tone_mapping: bool) -
     "bt709"
 }
 
-/// The graph of one audio track as stereo at 48 kHz, labelled `a0`: time 0 is the first picture, gaps are silence, and it ends
-/// with the picture.
-pub(super) fn audio_graph(info: &SourceInfo, track: &AudioTrack) -> String {
-    let Timestamp { ticks, numerator, denominator } = info.video.start;
+/// The graph of one audio track as stereo at 48 kHz, labelled `a0`, that ends with the picture; `sound` is the graph of a
+/// [`Feed`](super::feed::Feed).
+pub(super) fn audio_graph(info: &SourceInfo, sound: &str) -> String {
     let end = info.video.frame_rate.seconds(info.video.frames);
-    // Drift is stretched away a little at a time from 10 ms on; holes of 100 ms and more are filled or cut at once.
-    format!(
-        "[0:{}]asetpts=PTS-({ticks}*{numerator}/{denominator})/TB,\
-         aresample=48000:async=1000:min_comp=0.01:min_hard_comp=0.1:first_pts=0,\
-         aformat=sample_fmts=fltp:sample_rates=48000:channel_layouts=stereo,apad,atrim=end={end:.6}[a0]",
-        track.index
-    )
+    format!("{sound},aformat=sample_fmts=fltp:sample_rates=48000:channel_layouts=stereo,apad,atrim=end={end:.6}[a0]")
 }
 
 fn push(graph: &mut String, text: std::fmt::Arguments<'_>) {

@@ -10,7 +10,7 @@ use super::chunk::private_directory;
 use super::command::Arguments;
 use super::error::PipelineError;
 use super::filters::still_graph;
-use super::run::run;
+use super::reading::{Beside, Reading};
 use super::source::{Source, SourceInfo};
 
 const OPERATION: &str = "make the poster";
@@ -40,16 +40,20 @@ impl Pipeline {
         let (width, height) = poster_size(info.video.width, info.video.height);
         let choose = format!("thumbnail=n={CANDIDATES}");
         let measure = format!(",signalstats,metadata=mode=print:key=lavfi.signalstats.YAVG:file={LUMA_FILE}");
-        let graph = still_graph(&info.video, width, height, &choose, &measure, self.tools.tone_mapping);
         let mut best: Option<(f64, Bytes)> = None;
         for place in PLACES {
             let directory = private_directory(OPERATION, work_dir)?;
             let from_seconds = info.duration().as_secs_f64() * place;
             let seek = (from_seconds > 0.5).then(|| info.video.start.seconds() + from_seconds);
-            let mut arguments = self.ffmpeg_input(source, info.demuxer, seek);
-            arguments.option("-filter_complex", &graph);
             let media = info.duration().as_secs_f64() / 10.0;
-            let picture = self.picture(arguments, OPERATION, Some(source), directory.path(), media, cancel).await;
+            let reading = self.reading(source, info, seek, directory.path(), media);
+            let Reading { mut input, graph, beside } = reading.map_err(|error| error.during(OPERATION))?;
+            let tone_mapping = self.tools.tone_mapping;
+            input.option(
+                "-filter_complex",
+                still_graph(graph, &info.video, width, height, &choose, &measure, tone_mapping),
+            );
+            let picture = self.picture(input, beside, OPERATION, directory.path(), media, cancel).await;
             let Ok(picture) = picture.inspect_err(|error| tracing::debug!(%error, place, "no picture here")) else {
                 continue;
             };
@@ -67,23 +71,22 @@ impl Pipeline {
         best.map(|(_, picture)| picture).ok_or_else(|| PipelineError::transient(OPERATION, "no picture could be read"))
     }
 
-    /// Runs ffmpeg with inputs and a filter graph whose one picture is labelled `v0`, and answers that as a JPEG. It may connect to
-    /// `source` only.
+    /// Runs ffmpeg with inputs and a filter graph whose one picture is labelled `v0`, and answers that as a JPEG.
     pub(super) async fn picture(
         &self,
         mut arguments: Arguments,
+        beside: Beside<'_>,
         operation: &'static str,
-        source: Option<&Source>,
         directory: &Path,
         media_seconds: f64,
         cancel: &CancellationToken,
     ) -> Result<Bytes, PipelineError> {
         arguments.words("-map [v0] -frames:v 1 -c:v mjpeg -q:v 4 -map_metadata -1 -fflags +bitexact");
         arguments.words("-f image2 -update 1").word(PICTURE_FILE);
-        let mut invocation = self.ffmpeg_run(source, arguments, directory, media_seconds);
+        let mut invocation = self.ffmpeg_run(beside.source, arguments, directory, media_seconds);
         // Nothing can be seen of its progress: the picture comes at the end.
         invocation.stall_time_max = invocation.wall_time_max;
-        run(&invocation, cancel, &mut |_: &[u8]| Ok(true)).await.map_err(|error| error.during(operation))?;
+        beside.run(&invocation, cancel, &mut |_: &[u8]| Ok(true)).await.map_err(|error| error.during(operation))?;
         let path = directory.join(PICTURE_FILE);
         let failed =
             |error: std::io::Error| PipelineError::transient(operation, format!("no picture was made: {error}"));

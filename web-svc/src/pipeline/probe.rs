@@ -7,11 +7,13 @@ use tokio_util::sync::CancellationToken;
 use super::chunk::is_about_the_source;
 use super::command::{Arguments, fenced_input};
 use super::error::{PipelineError, SourceFault};
-use super::report::{Frame, Report, Stream};
+use super::frame::Frame;
+use super::packets::PacketScan;
+use super::report::{Report, Stream};
 use super::run::{Invocation, RunError, capture, run};
 use super::sniff::{Demuxer, SNIFF_BYTES, sniff};
 use super::source::{Colour, Source, SourceInfo, Timestamp, VideoStream};
-use super::{FrameRate, Limits, Pipeline};
+use super::{FrameRate, Pipeline};
 
 const OPERATION: &str = "probe the source";
 /// The pictures that are drawn where there is sound alone.
@@ -68,7 +70,11 @@ impl Pipeline {
         }
         // What these containers tell may be a guess, or a lie that would be drawn for hours. So all of the sound is read, which
         // takes a moment for most files, and minutes for the largest.
-        let seconds = self.scanned_duration(source, demuxer, sound.index, start, cancel).await?;
+        let scan = self.scan(source, demuxer, sound.index, start, cancel).await?;
+        if let Some(fault) = scan.hole() {
+            return Err(fault.into());
+        }
+        let seconds = scan.seconds(start);
         let [width, height] = DRAWN_SIZE;
         Ok(VideoStream {
             index: sound.index,
@@ -82,6 +88,7 @@ impl Pipeline {
             pixel_format: "rgba".to_owned(),
             colour: Colour::Bt709,
             drawn: true,
+            read_size: None,
         })
     }
 
@@ -98,7 +105,7 @@ impl Pipeline {
         let start = picture.start(frame).ok_or_else(|| damaged("the picture has no clock"))?;
         let seconds = match picture.duration_seconds(demuxer, &report.format, start) {
             Some(seconds) => seconds,
-            None => self.scanned_duration(source, demuxer, picture.index, start, cancel).await?,
+            None => self.scan(source, demuxer, picture.index, start, cancel).await?.seconds(start),
         };
         let frame_rate = picture.frame_rate();
         let (width, height) = picture.shown_size(frame);
@@ -115,6 +122,7 @@ impl Pipeline {
             pixel_format: picture.pixel_format(frame).ok_or_else(|| damaged("the pictures have no known format"))?,
             colour: frame.colour(),
             drawn: false,
+            read_size: picture.read_size(frame),
         })
     }
 
@@ -154,15 +162,15 @@ impl Pipeline {
         Ok(report.frames.into_iter().next())
     }
 
-    /// The duration by reading all packets of a stream, for containers that do not tell it.
-    async fn scanned_duration(
+    /// Reads all packets of a stream, for containers that do not tell its duration.
+    async fn scan(
         &self,
         source: &Source,
         demuxer: Demuxer,
         index: u32,
         start: Timestamp,
         cancel: &CancellationToken,
-    ) -> Result<f64, PipelineError> {
+    ) -> Result<PacketScan, PipelineError> {
         let what = format!("-select_streams {index} -show_entries packet=pts_time,duration_time -of csv=p=0");
         let mut invocation = self.ffprobe_run(source, demuxer, &what);
         invocation.wall_time_max = self.settings.limits.probe_time_max * 10;
@@ -179,7 +187,7 @@ impl Pipeline {
         }
         match scan.refusal(start, limits) {
             Some(fault) => Err(fault.into()),
-            None => Ok(scan.seconds(start)),
+            None => Ok(scan),
         }
     }
 
@@ -261,79 +269,9 @@ pub(super) fn in_words(stderr: &str) -> String {
     line.rsplit("] ").next().unwrap_or(line).to_owned()
 }
 
-/// The latest end of any packet in ffprobe's `pts_time,duration_time` lines.
-#[derive(Debug, Default)]
-struct PacketScan {
-    line: Vec<u8>,
-    end_seconds: f64,
-    packets: u64,
-}
-
-impl PacketScan {
-    const LINE_BYTES_MAX: usize = 256;
-
-    /// From the first picture to the end of what was seen.
-    fn seconds(&self, start: Timestamp) -> f64 {
-        let seconds = self.end_seconds - start.seconds();
-        if seconds.is_finite() { seconds.max(0.0) } else { 0.0 }
-    }
-
-    /// What is known before the end: a stream may have none.
-    fn refusal(&self, start: Timestamp, limits: &Limits) -> Option<SourceFault> {
-        let duration = Duration::from_secs_f64(self.seconds(start).min(1e12));
-        if duration > limits.duration_max {
-            return Some(SourceFault::TooLong { duration, max: limits.duration_max });
-        }
-        (self.packets > limits.frames_max).then_some(SourceFault::TooManyFrames { max: limits.frames_max })
-    }
-
-    fn push(&mut self, piece: &[u8]) {
-        for &byte in piece {
-            if byte != b'\n' {
-                if self.line.len() < Self::LINE_BYTES_MAX {
-                    self.line.push(byte);
-                }
-                continue;
-            }
-            let line = std::mem::take(&mut self.line);
-            self.packets += 1;
-            let mut fields =
-                std::str::from_utf8(&line).unwrap_or_default().split(',').map(|field| field.trim().parse::<f64>());
-            if let Some(Ok(pts)) = fields.next() {
-                let duration = fields.next().and_then(Result::ok).unwrap_or(0.0);
-                self.end_seconds = self.end_seconds.max(pts + duration);
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_latest_packet_decides_the_duration() {
-        let mut scan = PacketScan::default();
-        scan.push(b"0.000000,0.040000\n0.12");
-        scan.push(b"0000,0.040000\n0.080000,N/A\nN/A,N/A\n");
-        assert!((scan.end_seconds - 0.16).abs() < 1e-9);
-    }
-
-    #[test]
-    fn a_stream_without_end_is_refused_on_the_way() {
-        let start = Timestamp { ticks: 10, numerator: 1, denominator: 1 };
-        let limits = Limits { duration_max: Duration::from_secs(60), frames_max: 3, ..Limits::default() };
-        let mut scan = PacketScan::default();
-        scan.push(b"69.0,1.0\n");
-        assert_eq!(scan.refusal(start, &limits), None);
-        scan.push(b"70.0,1.0\n");
-        assert!(matches!(scan.refusal(start, &limits), Some(SourceFault::TooLong { .. })));
-        let mut clockless = PacketScan::default();
-        clockless.push(b"N/A,N/A\nN/A,N/A\nN/A,N/A\n");
-        assert_eq!(clockless.refusal(start, &limits), None);
-        clockless.push(b"N/A,N/A\n");
-        assert_eq!(clockless.refusal(start, &limits), Some(SourceFault::TooManyFrames { max: 3 }));
-    }
 
     #[test]
     fn a_missing_index_is_told_in_words() {

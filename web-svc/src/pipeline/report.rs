@@ -8,9 +8,10 @@ use super::Limits;
 use super::captions::TEXT_CODECS;
 use super::command::{VIDEO_CODECS, is_known_audio};
 use super::error::SourceFault;
+use super::frame::Frame;
 use super::rate::FrameRate;
 use super::sniff::Demuxer;
-use super::source::{AudioTrack, Colour, Timestamp};
+use super::source::{AudioTrack, Timestamp};
 
 /// From telephones to laboratories.
 const SAMPLE_RATES: std::ops::RangeInclusive<u32> = 4_000..=768_000;
@@ -63,20 +64,6 @@ pub(super) struct Stream {
 #[derive(Debug, Default, Deserialize)]
 struct SideData {
     rotation: Option<f64>,
-}
-
-/// The first picture as it was decoded.
-#[derive(Debug, Default, Deserialize)]
-pub(super) struct Frame {
-    pts: Option<i64>,
-    best_effort_timestamp: Option<i64>,
-    width: Option<u32>,
-    height: Option<u32>,
-    pix_fmt: Option<String>,
-    #[serde(rename = "interlaced_frame")]
-    interlaced: Option<i64>,
-    color_space: Option<String>,
-    color_transfer: Option<String>,
 }
 
 impl Report {
@@ -207,9 +194,19 @@ impl Stream {
         // The smaller side grows, so that no detail is lost.
         let (width, height) =
             if aspect >= 1.0 { (stretched(width, aspect), height) } else { (width, stretched(height, 1.0 / aspect)) };
-        let turns = self.side_data_list.iter().find_map(|data| data.rotation).unwrap_or(0.0) / 90.0;
+        let turns = self.rotation() / 90.0;
         let sideways = (turns.rem_euclid(2.0) - 1.0).abs() < 0.5;
         if sideways { (height, width) } else { (width, height) }
+    }
+
+    /// Width and height of its pictures as they are stored, unless ffmpeg turns them before the first filter.
+    pub(super) fn read_size(&self, frame: &Frame) -> Option<[u32; 2]> {
+        let size = [frame.width.or(self.width)?, frame.height.or(self.height)?];
+        (self.rotation() == 0.0).then_some(size)
+    }
+
+    fn rotation(&self) -> f64 {
+        self.side_data_list.iter().find_map(|data| data.rotation).unwrap_or(0.0)
     }
 
     /// When the first decoded picture is shown.
@@ -249,24 +246,6 @@ impl Stream {
             return end.or(whole).filter(|_| start.abs() < 0.5).map(|end| end - start).filter(positive);
         }
         whole.map(|whole| whole - (start - seconds(&format.start_time).unwrap_or(start))).filter(positive)
-    }
-}
-
-impl Frame {
-    /// What the sample values mean. Where a source does not say, its size does.
-    pub(super) fn colour(&self) -> Colour {
-        match self.color_transfer.as_deref() {
-            Some("smpte2084") => return Colour::Pq,
-            Some("arib-std-b67") => return Colour::Hlg,
-            _ => {}
-        }
-        match self.color_space.as_deref() {
-            Some("bt709") => Colour::Bt709,
-            Some("bt2020nc" | "bt2020c") => Colour::Bt2020,
-            Some("bt470bg" | "smpte170m" | "fcc") => Colour::Bt601,
-            _ if self.height.unwrap_or(0).min(self.width.unwrap_or(0)) >= 720 => Colour::Bt709,
-            _ => Colour::Bt601,
-        }
     }
 }
 

@@ -86,6 +86,10 @@ pub struct VideoStream {
     /// Whether there are no pictures: `index` is a track of sound then, and they are drawn of it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub drawn: bool,
+    /// Width and height of the first picture as it is stored, which others are brought to; none where ffmpeg turns the pictures
+    /// first, and builds its filters anew for another size.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_size: Option<[u32; 2]>,
 }
 
 impl VideoStream {

@@ -14,6 +14,7 @@ use super::chunk::private_directory;
 use super::error::PipelineError;
 use super::filters::tiles_graph;
 use super::presentation::{Track, VideoRendition};
+use super::reading::Beside;
 
 const OPERATION: &str = "make the storyboard";
 /// Most tiles in a sprite, and how many stand side by side.
@@ -107,7 +108,7 @@ impl Pipeline {
         tokio::fs::write(directory.path().join(FILM_FILE), film.concat()).await.map_err(failed)?;
         let mut arguments = self.ffmpeg_input_of_ours(FILM_FILE);
         arguments.option("-filter_complex", tiles_graph(board));
-        self.picture(arguments, OPERATION, None, directory.path(), board.seconds(), cancel).await
+        self.picture(arguments, Beside::default(), OPERATION, directory.path(), board.seconds(), cancel).await
     }
 }
 

@@ -66,15 +66,10 @@ impl Bench {
     }
 
     pub(crate) async fn publish_plan(&self, name: &str, plan: Plan) -> Published {
-        self.publish_from(name, plan, 0).await
-    }
-
-    /// The pictures from a chunk on, and all of the sound.
-    pub(crate) async fn publish_from(&self, name: &str, plan: Plan, first_chunk: usize) -> Published {
         let source = self.server.source(name);
         let root = self.path(&format!("{name}.out"));
         let (mut video, mut audio) = (Vec::new(), Vec::new());
-        for chunk in &plan.grid.chunks[first_chunk..] {
+        for chunk in &plan.grid.chunks {
             let encoded = self.encode_chunk(&plan, chunk.index, &source).await;
             encoded.renditions.iter().for_each(|output| publish_output(&root, output, &mut video));
             if !plan.extra.is_empty() {

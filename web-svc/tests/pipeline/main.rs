@@ -5,6 +5,7 @@
 mod av1;
 mod borders;
 mod captions;
+mod changes;
 mod clock;
 mod copying;
 mod encoding;

@@ -5,15 +5,15 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::encoding::{Bench, Published};
-use crate::fixture::{click_times, clicks, input, make, run, words};
-use web_svc::pipeline::{Demuxer, Growth, Limits, PipelineError, Plan, SourceFault};
+use crate::fixture::{click_times, clicks, make, run, words};
+use web_svc::pipeline::{Demuxer, Growth, Limits, PipelineError, SourceFault};
 
 /// More than one chunk.
 const SECONDS: u32 = 61;
 const FRAME_RATE: u32 = 25;
 
 /// The mean of each picture, from 0 to 255.
-fn brightness(video: &str) -> Vec<u8> {
+pub(crate) fn brightness(video: &str) -> Vec<u8> {
     let arguments = ["-v", "error", "-nostdin", "-i", video, "-vf", "scale=1:1:flags=area,format=gray"];
     let (pictures, stderr) =
         run("ffmpeg", &[&arguments[..], &["-fps_mode", "passthrough", "-f", "rawvideo", "-"]].concat());
@@ -198,30 +198,4 @@ async fn a_sampling_rate_that_no_sound_has_is_refused() {
     let error = bench.probe("slow.wav").await.unwrap_err();
     assert!(matches!(error, PipelineError::Source(_)), "{error}");
     assert_eq!(error.to_string(), "Sound with a sampling rate of 1 Hz is not supported.");
-}
-
-#[tokio::test]
-async fn an_hour_that_the_packets_leave_out_is_drawn_as_silence_and_what_follows_comes_in_its_time() {
-    const LEFT_OUT: usize = 3_600;
-    let bench = Bench::start().await;
-    make(&bench.path("short.m4a"), &clicks(20.0), "-c:a aac");
-    let later = format!("-c copy -bsf:a setts=ts='if(gte(N,469),TS+{LEFT_OUT}*48000,TS)'");
-    make(&bench.path("long.m4a"), &input(&bench.path("short.m4a")), &later);
-    let mut plan = Plan::new(bench.probe("long.m4a").await.unwrap());
-    let frame_rate = FRAME_RATE as usize;
-    let frames = usize::try_from(plan.info.video.frames).unwrap();
-    assert!(frames.abs_diff((LEFT_OUT + 20) * frame_rate) <= 2, "{frames}");
-    plan.audio.clear();
-    let last = plan.grid.chunks.len() - 1;
-    let first = usize::try_from(plan.grid.chunks[last].start_frame).unwrap();
-    let published = bench.publish_from("long.m4a", plan, last).await;
-    let pictures = brightness(&published.assembled(&published.video[0]));
-    assert_eq!(first + pictures.len(), frames);
-    let shown = first.div_ceil(frame_rate) + 1..LEFT_OUT + 19;
-    assert!(shown.start > LEFT_OUT + 10 && shown.len() >= 2, "{shown:?}");
-    for second in shown {
-        let at = second * frame_rate - first;
-        let seen = pictures[at - 3..at + 4].iter().max().unwrap().saturating_sub(pictures[at + 12]);
-        assert!(seen >= 4, "nothing is seen at {second}: {:?}", &pictures[at - 3..at + 13]);
-    }
 }

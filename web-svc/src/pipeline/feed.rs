@@ -1,0 +1,210 @@
+//! Sound in one format, whatever the source's formats are.
+//!
+//! Where the sampling rate or the channels change, as in a broadcast before each film, ffmpeg builds its filters anew, and what
+//! they remembered is lost, the time above all. So sound takes two runs of it: the first one decodes and brings everything to
+//! one format, the second one sees no change and does the rest. Between them is a pipe.
+
+use std::path::Path;
+
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+use rustix::io::Errno;
+use tokio_util::sync::CancellationToken;
+
+use super::Pipeline;
+use super::command::Arguments;
+use super::run::{Invocation, RunError, Sink, run};
+use super::sniff::Demuxer;
+use super::source::{Source, SourceInfo, Timestamp};
+
+/// The pipe, in the working directory of both runs.
+const PIPE: &str = "sound.pipe";
+/// What is added to all times on the way: the format between knows none below zero, and sound may begin before the picture.
+const AHEAD_SECONDS: u32 = 3600;
+
+/// How the second run knows when its sound is to be heard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Clock {
+    /// By the source's time stamps.
+    Stamps,
+    /// By counting, from the track's first sample: the container has no time stamps, and none that were made up can lead astray.
+    Count,
+}
+
+/// The first run, and how the second one begins.
+#[derive(Debug)]
+pub(super) struct Feed {
+    pub(super) invocation: Invocation,
+    /// The second run's arguments up to its input.
+    pub(super) input: Arguments,
+    clock: Clock,
+}
+
+/// Which sound is wanted of a source.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    pub(super) info: &'a SourceInfo,
+    /// ffmpeg's index of the track.
+    pub(super) index: u32,
+    /// Where to begin, on the container's clock; the beginning if there is none.
+    pub(super) seek_seconds: Option<f64>,
+}
+
+impl Clock {
+    fn of(wanted: &Wanted<'_>) -> Self {
+        match wanted.info.demuxer {
+            Demuxer::Mp3 | Demuxer::Wav | Demuxer::Flac | Demuxer::Aac if wanted.seek_seconds.is_none() => Self::Count,
+            _ => Self::Stamps,
+        }
+    }
+}
+
+impl Pipeline {
+    /// Both ends of a pipe in `directory`, for `media_seconds` of sound.
+    pub(super) fn feed(
+        &self,
+        source: &Source,
+        wanted: Wanted<'_>,
+        directory: &Path,
+        media_seconds: f64,
+    ) -> Result<Feed, RunError> {
+        match mknodat(CWD, directory.join(PIPE), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0) {
+            // An earlier attempt left it.
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(error) => {
+                return Err(RunError::Start { program: "the pipe for sound".to_owned(), source: error.into() });
+            }
+        }
+        let clock = Clock::of(&wanted);
+        let Wanted { info, index, seek_seconds } = wanted;
+        let mut arguments = self.ffmpeg_input(source, info.demuxer, seek_seconds, "");
+        let Timestamp { ticks, numerator, denominator } = info.video.start;
+        let graph = format!(
+            "[0:{index}]asetpts=PTS-({ticks}*{numerator}/{denominator}-{AHEAD_SECONDS})/TB,aresample=48000,\
+             aformat=sample_fmts=flt:sample_rates=48000:channel_layouts=stereo[a0]"
+        );
+        arguments
+            .option("-filter_complex", graph)
+            .words("-map [a0] -map_metadata -1 -map_chapters -1 -c:a pcm_f32le -f");
+        let mut input = self.ffmpeg_alone();
+        input.words("-copyts -protocol_whitelist file -threads").word(self.settings.threads.to_string());
+        match clock {
+            Clock::Stamps => {
+                arguments.words("nut");
+                input.words("-f nut");
+            }
+            Clock::Count => {
+                arguments.words("f32le");
+                input.words("-f f32le -ar 48000 -ac 2");
+            }
+        }
+        arguments.word(PIPE);
+        input.words("-i").word(PIPE);
+        let invocation = self.ffmpeg_run(Some(source), arguments, directory, media_seconds);
+        Ok(Feed { invocation, input, clock })
+    }
+}
+
+impl Feed {
+    /// The beginning of the second run's graph: stereo at 48 kHz, time 0 on the first picture, gaps filled with silence; from
+    /// time 0 on if it is to `begin_at_zero`.
+    pub(super) fn graph(&self, begin_at_zero: bool) -> String {
+        let ahead = match self.clock {
+            Clock::Stamps => AHEAD_SECONDS,
+            Clock::Count => 0,
+        };
+        // Drift is stretched away a little at a time from 10 ms on; holes of 100 ms and more are filled or cut at once.
+        let first = if begin_at_zero { ":first_pts=0" } else { "" };
+        // Resampling is forced: a resampler that comes to be when drift is found (same rates) forgets the time, and begins at 0.
+        format!(
+            "[0:0]asetpts=PTS-{ahead}/TB,aresample=48000:flags=res:async=1000:min_comp=0.01:min_hard_comp=0.1{first}"
+        )
+    }
+}
+
+/// Runs both, to the end of the second one.
+///
+/// # Cancel safety
+/// As [`run`].
+pub(super) async fn run_fed(
+    feed: &Invocation,
+    invocation: &Invocation,
+    cancel: &CancellationToken,
+    sink: &mut impl Sink,
+) -> Result<String, RunError> {
+    let (no_more_wanted, no_more_comes) = (cancel.child_token(), cancel.child_token());
+    let feeding = async {
+        let ended = run(feed, &no_more_wanted, &mut |_: &[u8]| Ok(true)).await;
+        if ended.as_ref().is_err_and(|error| !is_unwanted(error)) {
+            // The second run would take what came for all there is, or wait for ever for it to begin.
+            no_more_comes.cancel();
+        }
+        ended
+    };
+    let making = async {
+        let made = run(invocation, &no_more_comes, sink).await;
+        no_more_wanted.cancel();
+        made
+    };
+    match tokio::join!(feeding, making) {
+        (Ok(said), Ok(more)) => Ok(said + &more),
+        (Err(error), _) if !is_unwanted(&error) => Err(error),
+        (_, made) => made,
+    }
+}
+
+/// Whether the first run only ended because the second one had all that it wanted.
+fn is_unwanted(error: &RunError) -> bool {
+    match error {
+        RunError::Cancelled => true,
+        RunError::Failed { stderr, .. } => stderr.contains("Broken pipe"),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn shell(script: &str) -> Invocation {
+        Invocation {
+            program: "sh".into(),
+            arguments: ["-c".into(), script.into()].into(),
+            directory: "/".into(),
+            wall_time_max: Duration::from_secs(60),
+            stall_time_max: Duration::from_secs(60),
+            heartbeat: None,
+        }
+    }
+
+    async fn fed(feed: &str, made: &str) -> Result<String, RunError> {
+        let cancel = CancellationToken::new();
+        let both = (shell(feed), shell(made));
+        let run = run_fed(&both.0, &both.1, &cancel, &mut |_: &[u8]| Ok(true));
+        tokio::time::timeout(Duration::from_secs(10), run).await.expect("one run waits for the other")
+    }
+
+    #[tokio::test]
+    async fn what_both_said_is_known() {
+        assert_eq!(fed("echo a >&2", "echo b >&2; sleep 0.2").await.unwrap(), "a\nb\n");
+    }
+
+    #[tokio::test]
+    async fn the_second_run_ends_the_first_when_it_has_all() {
+        assert_eq!(fed("sleep 600", "echo b >&2").await.unwrap(), "b\n");
+        assert_eq!(fed("echo Broken pipe >&2; exit 1", "sleep 0.3; echo b >&2").await.unwrap(), "b\n");
+    }
+
+    #[tokio::test]
+    async fn what_the_first_run_failed_of_is_told_and_the_second_does_not_wait() {
+        let RunError::Failed { stderr, .. } = fed("echo damaged >&2; exit 1", "sleep 600").await.unwrap_err() else {
+            panic!()
+        };
+        assert_eq!(stderr, "damaged\n");
+        let RunError::Failed { stderr, .. } = fed("sleep 600", "echo no disk >&2; exit 1").await.unwrap_err() else {
+            panic!()
+        };
+        assert_eq!(stderr, "no disk\n");
+    }
+}
