@@ -13,7 +13,7 @@ use triton_api::{
     client::{Caller, ClientError, NodeClient},
     cluster::NodeHealth,
     layout::{LayoutNode, LayoutRecord},
-    storage::NodeInfo,
+    storage::{NodeInfo, PartitionDigest},
 };
 use triton_kit::MigrationStep;
 
@@ -52,11 +52,13 @@ pub(super) struct Announcer {
     caller: Caller,
     /// The digests of the record that each node has taken from this process.
     told: Mutex<BTreeMap<NodeId, String>>,
+    /// The nodes of which it was said that they do not tell what they have.
+    complained: Mutex<BTreeSet<NodeId>>,
 }
 
 impl Announcer {
     pub(super) fn new(caller: Caller) -> Self {
-        Self { caller, told: Mutex::default() }
+        Self { caller, told: Mutex::default(), complained: Mutex::default() }
     }
 
     fn client(&self, node: &LayoutNode) -> NodeClient {
@@ -133,8 +135,7 @@ impl Announcer {
             if health.health(node) != NodeHealth::Up {
                 return (node.id, None);
             }
-            let answer = timeout(CENSUS_TIMEOUT, self.client(node).partitions()).await;
-            (node.id, answer.ok().and_then(Result::ok))
+            (node.id, self.digests(node).await)
         });
         let mut census = Census::default();
         for (id, digests) in answers.await {
@@ -143,6 +144,33 @@ impl Announcer {
             }
         }
         census
+    }
+
+    /// What the node has of every partition; why it does not tell is logged once, until it tells again.
+    async fn digests(&self, node: &LayoutNode) -> Option<Vec<PartitionDigest>> {
+        let reason = match timeout(CENSUS_TIMEOUT, self.client(node).partitions()).await {
+            Ok(Ok(digests)) => {
+                let unreadable = digests.iter().filter(|digest| digest.unreadable).count();
+                let reason = format!("its disk fails to tell what is in {unreadable} partitions");
+                self.complain(node.id, (unreadable > 0).then_some(reason));
+                return Some(digests);
+            }
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("no answer within {} s", CENSUS_TIMEOUT.as_secs()),
+        };
+        self.complain(node.id, Some(reason));
+        None
+    }
+
+    fn complain(&self, id: NodeId, reason: Option<String>) {
+        let mut complained = self.complained.lock().unwrap_or_else(PoisonError::into_inner);
+        match reason {
+            Some(reason) if complained.insert(id) => {
+                tracing::warn!(node.id = %id, reason, "a node does not tell all that it has: it takes no part in repairs of the rest");
+            }
+            Some(_) => {}
+            None => drop(complained.remove(&id)),
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use super::{
 };
 
 /// A store on a disk that can be told what to do, with a blob `before` and a deleted key `gone` on it.
-fn scripted() -> (TempDir, Arc<Scripted>, Store) {
+pub(super) fn scripted() -> (TempDir, Arc<Scripted>, Store) {
     let dir = tempfile::tempdir().unwrap();
     let files = Scripted::new(dir.path());
     let store = open_on(&files, dir.path());
@@ -21,7 +21,7 @@ fn scripted() -> (TempDir, Arc<Scripted>, Store) {
     (dir, files, store)
 }
 
-fn open_on(files: &Arc<Scripted>, dir: &Path) -> Store {
+pub(super) fn open_on(files: &Arc<Scripted>, dir: &Path) -> Store {
     let store = Store::open_on(Arc::<Scripted>::clone(files), dir, Some(0)).unwrap();
     assert!(store.count_for(Duration::MAX).unwrap());
     store
