@@ -4,7 +4,10 @@ use jiff::{SignedDuration, Timestamp};
 use rustix::io::Errno;
 use std::{sync::Arc, time::Duration};
 use tempfile::TempDir;
-use triton_api::{Epoch, storage::DiskState};
+use triton_api::{
+    Epoch,
+    storage::{DiskState, Tombstone},
+};
 
 use super::{
     scripted::{Call, Scripted, Trouble},
@@ -280,6 +283,21 @@ fn blob_whose_file_cannot_be_read_can_be_deleted() {
     files.fault(Call::Read, "blobs/", 0, usize::MAX, Trouble::Error(Errno::IO));
     store.delete(&key("before"), None, None).unwrap();
     assert!(files.heal() > 0);
+    assert!(matches!(get(&store, "before"), Err(StoreError::Deleted(_))));
+}
+
+#[test]
+fn delete_that_was_missed_is_taken_over_where_the_blob_cannot_be_read() {
+    let (_dir, files, store) = scripted();
+    let deleted = Tombstone { key: key("before"), hash: BlobHash::of(&sample()), age_ms: 1000 };
+    for call in [Call::Open, Call::Read] {
+        files.fault_always(call, "blobs/", Trouble::Error(Errno::IO));
+        assert!(store.is_news(&deleted).unwrap(), "{call:?}");
+        assert!(files.heal() > 0);
+    }
+    files.fault_always(Call::Read, "blobs/", Trouble::Error(Errno::IO));
+    store.take_over(&deleted, None).unwrap();
+    assert!(!store.is_news(&deleted).unwrap());
     assert!(matches!(get(&store, "before"), Err(StoreError::Deleted(_))));
 }
 
