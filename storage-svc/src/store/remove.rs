@@ -77,7 +77,7 @@ impl Store {
         age: SignedDuration,
     ) -> Result<(), StoreError> {
         let deleted = self.delete_durably(key, hash, epoch, age);
-        if matches!(deleted, Err(StoreError::ReadOnly | StoreError::Disk(_))) {
+        if matches!(deleted, Err(StoreError::ReadOnly | StoreError::Full | StoreError::Disk(_))) {
             self.withhold(key);
         }
         deleted
