@@ -9,7 +9,7 @@ use std::{
 use futures_util::{StreamExt, stream};
 use tokio::time::timeout;
 use triton_api::{
-    NodeId,
+    NodeId, ProblemType,
     client::{Caller, ClientError, NodeClient},
     cluster::NodeHealth,
     layout::{LayoutNode, LayoutRecord},
@@ -33,6 +33,8 @@ const CENSUS_TIMEOUT: Duration = Duration::from_secs(60);
 enum Reaction {
     Learned,
     Silent,
+    /// It answers, but cannot write it down; the text says why. Until it can, it is as good as silent.
+    Unable(String),
     /// It answers, but does not take it; the text says why.
     Refused(String),
 }
@@ -44,6 +46,8 @@ pub(super) struct Learned {
     pub(super) by: BTreeSet<NodeId>,
     /// Why others that answer do not.
     pub(super) refused: Vec<String>,
+    /// Why others that answer cannot.
+    pub(super) unable: Vec<String>,
 }
 
 /// Speaks to all nodes at once.
@@ -93,6 +97,7 @@ impl Announcer {
             match reaction {
                 Reaction::Learned => drop(learned.by.insert(node.id)),
                 Reaction::Silent => {}
+                Reaction::Unable(reason) => learned.unable.push(format!("node {}: {reason}", node.id)),
                 Reaction::Refused(reason) => {
                     learned.refused.push(format!("node {} does not take the layout: {reason}", node.id));
                 }
@@ -119,7 +124,12 @@ impl Announcer {
             Err(ClientError::Unreachable { .. } | ClientError::Timeout { .. }) => Reaction::Silent,
             Err(error) => {
                 tracing::warn!(node.id = %node.id, %error, "a node does not take the layout");
-                Reaction::Refused(error.to_string())
+                match error.problem_type() {
+                    Some(ProblemType::InsufficientStorage | ProblemType::Unavailable) => {
+                        Reaction::Unable(error.to_string())
+                    }
+                    _ => Reaction::Refused(error.to_string()),
+                }
             }
         }
     }
