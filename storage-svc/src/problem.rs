@@ -96,7 +96,7 @@ impl From<PullError> for ApiError {
             PullError::Store(error) => return error.into(),
             PullError::Epoch { .. } => ProblemType::StaleEpoch,
             PullError::From(_) => ProblemType::Unprocessable,
-            PullError::Source(_) => ProblemType::Unavailable,
+            PullError::Source(_) | PullError::Silent => ProblemType::Unavailable,
         };
         Self::new(kind, error.to_string()).with_cause(error)
     }

@@ -9,7 +9,7 @@ use triton_api::{PartitionId, layout::LayoutRecord};
 use triton_kit::MigrationStep;
 
 use super::{
-    Cluster,
+    Cluster, Inner,
     error::ClusterError,
     fence,
     ledger::{self, Ledger},
@@ -324,6 +324,7 @@ impl Work {
 
 impl Cluster {
     pub(super) fn mover<'a>(&'a self, record: &'a LayoutRecord, hold: &'a CancellationToken) -> Mover<'a> {
-        Mover { caller: &self.inner.caller, throttle: &self.inner.throttle, record, hold }
+        let Inner { caller, throttle, health, .. } = &*self.inner;
+        Mover { caller, throttle, health, record, hold }
     }
 }
