@@ -76,9 +76,17 @@ impl From<LearnError> for ApiError {
             LearnError::Forked(_) => ProblemType::Conflict,
             LearnError::Unsound(_) => ProblemType::Unprocessable,
             LearnError::Disk(cause) if cause.is_full() => ProblemType::InsufficientStorage,
-            LearnError::Disk(_) => ProblemType::Internal,
+            LearnError::Disk(_) => ProblemType::Unavailable,
         };
-        Self::new(kind, error.to_string()).with_cause(error)
+        let detail = match &error {
+            LearnError::Disk(_) => {
+                "Its disk takes no writes, so that it cannot keep the layout: make room or stop the node, \
+                                    check the disk, or give the node up."
+                    .to_owned()
+            }
+            error => error.to_string(),
+        };
+        Self::new(kind, detail).with_cause(error)
     }
 }
 
@@ -88,7 +96,7 @@ impl From<PullError> for ApiError {
             PullError::Store(error) => return error.into(),
             PullError::Epoch { .. } => ProblemType::StaleEpoch,
             PullError::From(_) => ProblemType::Unprocessable,
-            PullError::Source(_) => ProblemType::Unavailable,
+            PullError::Source(_) | PullError::Silent => ProblemType::Unavailable,
         };
         Self::new(kind, error.to_string()).with_cause(error)
     }

@@ -1,10 +1,11 @@
 //! Pulling what this node lacks of a partition from another holder, in one bounded step.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use thiserror::Error;
+use tokio::time::timeout;
 use triton_api::{
     BlobKey, Epoch, NodeId, Page, PartitionId,
     client::{ClientError, NodeClient},
@@ -33,6 +34,8 @@ pub(crate) enum PullError {
     From(NodeId),
     #[error("the source does not tell what it holds: {0}")]
     Source(ClientError),
+    #[error("the source does not tell what it holds within {} s", PAGE_TIMEOUT.as_secs())]
+    Silent,
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -51,6 +54,8 @@ struct Plan {
 
 /// Names of one page: the source looks up each, so that a page should be about what a step copies.
 const PAGE_ENTRIES: u16 = 128;
+/// The longest wait for such a page.
+const PAGE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Copies at most one page of blobs of `partition`, and about `bytes_max` bytes, from another node.
 ///
@@ -64,8 +69,8 @@ pub(crate) async fn pull(node: &Node, partition: PartitionId, request: PullReque
 async fn step(node: &Node, partition: PartitionId, request: PullRequest) -> Result<PullReport, PullError> {
     check_partition(partition)?;
     let source = source(node, &request)?;
-    let page =
-        source.inventory_page(partition, request.cursor.as_deref(), PAGE_ENTRIES).await.map_err(PullError::Source)?;
+    let page = timeout(PAGE_TIMEOUT, source.inventory_page(partition, request.cursor.as_deref(), PAGE_ENTRIES)).await;
+    let page = page.map_err(|_| PullError::Silent)?.map_err(PullError::Source)?;
     MigrationStep::PageListed.reached();
     let (store, bytes_max) = (node.store.clone(), request.bytes_max);
     let Plan { lacking, deleted, mut report } = blocking::run(move || plan(&store, page, bytes_max)).await?;

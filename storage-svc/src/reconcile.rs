@@ -23,7 +23,7 @@ use crate::{
     blocking,
     node::Node,
     presence::BEAT,
-    store::{StoreError, is_forgotten},
+    store::{Store, StoreError, is_forgotten},
 };
 
 /// How long a node that does not answer is waited for.
@@ -132,11 +132,12 @@ fn name(digest: &TombstoneDigest) -> (PartitionId, BlobHash) {
 async fn learn_partition(node: &Node, peer: &NodeClient, partition: PartitionId) -> Result<u64, ReconcileError> {
     let (mut cursor, mut learned) = (None::<String>, 0);
     loop {
-        let page = peer.tombstones(partition, cursor.as_deref()).await?;
+        let page = timeout(PATIENCE, peer.tombstones(partition, cursor.as_deref())).await;
+        let page = page.map_err(|_| ReconcileError::Silent)??;
         let deletes = stream::iter(page.items).map(|deleted| {
             let store = node.store.clone();
             blocking::run(
-                move || if is_news(&store, &deleted)? { store.take_over(&deleted, None).map(|()| 1) } else { Ok(0) },
+                move || if store.is_news(&deleted)? { store.take_over(&deleted, None).map(|()| 1) } else { Ok(0) },
             )
         });
         learned +=
@@ -149,14 +150,18 @@ async fn learn_partition(node: &Node, peer: &NodeClient, partition: PartitionId)
     }
 }
 
-/// Whether a delete is not known here, and worth knowing: one that is about to be forgotten there is so only for its blob.
-fn is_news(store: &crate::store::Store, deleted: &Tombstone) -> Result<bool, StoreError> {
-    if store.is_deleted(&deleted.key)? {
-        return Ok(false);
-    }
-    match store.describe(&deleted.key) {
-        Err(StoreError::NotFound(_)) => Ok(!is_forgotten(deleted.age_ms)),
-        Ok(_) | Err(StoreError::Corrupt { .. }) => Ok(true),
-        Err(error) => Err(error),
+impl Store {
+    /// Whether a delete is not known here, and worth knowing: one that is about to be forgotten there is so only for its
+    /// blob.
+    pub(crate) fn is_news(&self, deleted: &Tombstone) -> Result<bool, StoreError> {
+        if self.is_deleted(&deleted.key)? {
+            return Ok(false);
+        }
+        match self.describe(&deleted.key) {
+            Err(StoreError::NotFound(_)) => Ok(!is_forgotten(deleted.age_ms)),
+            // What cannot be read can be deleted as well.
+            Ok(_) | Err(StoreError::Corrupt { .. } | StoreError::Disk(_)) => Ok(true),
+            Err(error) => Err(error),
+        }
     }
 }

@@ -52,14 +52,19 @@ async fn step(node: &Node, partition: PartitionId, request: ReleaseRequest) -> R
         return Err(ReleaseError::Holder(partition));
     }
     let holders: Vec<_> = record.current.holders(partition).map(|holder| node.client(&holder.url)).collect();
-    let mut report = release_blobs(node, partition, request.epoch, &holders).await?;
     let store = node.store.clone();
+    // The holders have taken these over. What comes later they may lack.
+    let remembered = blocking::run(move || store.tombstone_files(partition)).await?;
+    let mut report = release_blobs(node, partition, request.epoch, &holders).await?;
+    let (store, id) = (node.store.clone(), node.store.id());
     report.blobs_kept = blocking::run(move || {
         let kept = store.settle_release(partition)?;
-        // With the last blob gone, nothing here needs the memory of deletes; the holders have taken it over.
+        // With the last blob gone, nothing here needs the memory of deletes, unless this node becomes a holder again.
         if kept == 0 {
-            match store.drop_tombstones(partition, |_| true) {
-                Ok(_) | Err(StoreError::ReadOnly) => {}
+            match store
+                .release_tombstones(partition, &remembered, |known| may_release(known, request.epoch, partition, id))
+            {
+                Ok(()) | Err(StoreError::ReadOnly) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -119,15 +124,17 @@ async fn release_blob(
     let (store, id) = (node.store.clone(), node.store.id());
     let released = blocking::run(move || {
         // Once more, under the lock that a newer layout waits for: this node may have become a holder again.
-        store.release(&key, |record| {
-            record.is_some_and(|record| is_committed(record, epoch) && is_former_holder(record, partition, id))
-        })
+        store.release(&key, |known| may_release(known, epoch, partition, id))
     })
     .await?;
     if released.is_some() {
         MigrationStep::BlobReleased.reached();
     }
     Ok(released)
+}
+
+fn may_release(known: Option<&LayoutRecord>, epoch: Epoch, partition: PartitionId, id: NodeId) -> bool {
+    known.is_some_and(|record| is_committed(record, epoch) && is_former_holder(record, partition, id))
 }
 
 fn is_committed(record: &LayoutRecord, epoch: Epoch) -> bool {

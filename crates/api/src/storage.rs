@@ -154,8 +154,11 @@ pub struct PartitionDigest {
     /// Number of tombstones.
     pub tombstones: u64,
     /// The sum of the BLAKE3 hashes of all entries, keys with content hashes and tombstones: equal digests mean equal
-    /// content.
+    /// content. Zeros where `unreadable`.
     pub digest: BlobHash,
+    /// The disk fails to tell what is there: nothing follows from `digest`, and the counts may be too low.
+    #[serde(default)]
+    pub unreadable: bool,
 }
 
 /// One line of a partition's inventory.

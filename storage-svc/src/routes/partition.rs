@@ -21,7 +21,7 @@ use crate::{blocking, node::Node, pull, release, store::PAGE_ENTRIES_MAX};
 )]
 pub(super) async fn list_partitions(State(node): State<Node>) -> Result<Json<Page<PartitionDigest>>, ApiError> {
     node.presence.admit().await?;
-    let items = blocking::run(move || node.store.digests()).await?;
+    let items = blocking::run(move || node.store.digests()).await;
     Ok(Json(Page { items, next_cursor: None }))
 }
 

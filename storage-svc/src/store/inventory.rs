@@ -108,17 +108,24 @@ impl Store {
         }
     }
 
-    /// Digests of all partitions that hold anything.
-    pub(crate) fn digests(&self) -> Result<Vec<PartitionDigest>, StoreError> {
-        let mut digests = Vec::new();
-        for partition in (0..PARTITIONS).map(PartitionId::new) {
-            let Tally { blobs, bytes, tombstones } = self.take_stock(partition)?;
-            if blobs == 0 && tombstones == 0 {
-                continue;
-            }
-            let digest = self.sum(partition)?.digest();
-            digests.push(PartitionDigest { partition, blobs, bytes, tombstones, digest });
+    /// Digests of all partitions that hold anything, or may do so: one that the disk fails to tell is marked.
+    pub(crate) fn digests(&self) -> Vec<PartitionDigest> {
+        (0..PARTITIONS).filter_map(|partition| self.digest(PartitionId::new(partition))).collect()
+    }
+
+    fn digest(&self, partition: PartitionId) -> Option<PartitionDigest> {
+        let tally = self.take_stock(partition);
+        let Tally { blobs, bytes, tombstones } = *tally.as_ref().unwrap_or(&Tally::default());
+        if tally.is_ok() && blobs == 0 && tombstones == 0 {
+            return None;
         }
-        Ok(digests)
+        let sum = tally.and_then(|_| self.sum(partition));
+        let unreadable = sum.is_err();
+        if self.ledger.lock(partition).turns_unreadable(unreadable) {
+            let error = sum.as_ref().err();
+            tracing::error!(%partition, error = error.map(tracing::field::display), "what is in a partition cannot be read");
+        }
+        let digest = sum.unwrap_or_default().digest();
+        Some(PartitionDigest { partition, blobs, bytes, tombstones, digest, unreadable })
     }
 }

@@ -32,6 +32,8 @@ pub(crate) struct PartitionLedger {
     sum: Option<SetSum>,
     /// The sum of the tombstones alone.
     graves: Option<SetSum>,
+    /// Its digest could not be found out the last time.
+    is_unreadable: bool,
     /// Renames whose directory has not been synced yet.
     unsynced: u32,
     /// Blobs whose name went. Also read without the lock.
@@ -83,6 +85,11 @@ impl PartitionLedger {
             self.graves = Some(graves);
         }
         holds
+    }
+
+    /// Notes whether the digest could be found out; true where it could the last time, and cannot now.
+    pub(crate) fn turns_unreadable(&mut self, is_unreadable: bool) -> bool {
+        !std::mem::replace(&mut self.is_unreadable, is_unreadable) && is_unreadable
     }
 
     pub(crate) fn has_unsynced(&self) -> bool {

@@ -77,7 +77,7 @@ impl Store {
         age: SignedDuration,
     ) -> Result<(), StoreError> {
         let deleted = self.delete_durably(key, hash, epoch, age);
-        if matches!(deleted, Err(StoreError::ReadOnly | StoreError::Disk(_))) {
+        if matches!(deleted, Err(StoreError::ReadOnly | StoreError::Full | StoreError::Disk(_))) {
             self.withhold(key);
         }
         deleted
@@ -183,20 +183,52 @@ impl Store {
         outdated: impl Fn(&Tombstone) -> bool,
     ) -> Result<u64, StoreError> {
         self.refuse_distrusted()?;
-        let folder = dir::partition_path(TOMBSTONES, partition);
         let mut dropped = 0;
-        for name in self.disk.list(&folder)? {
-            let path = folder.join(name);
-            let Some(tombstone) = self.read_tombstone(&path)?.filter(&outdated) else {
-                continue;
-            };
-            let mut ledger = self.ledger.lock(partition);
-            if self.disk.unlink(&path)? {
-                ledger.tombstone_gone(&tombstone.key);
-                dropped += 1;
-            }
+        for file_name in self.tombstone_files(partition)? {
+            dropped += u64::from(self.drop_tombstone(partition, &file_name, &outdated)?);
         }
         Ok(dropped)
+    }
+
+    /// Removes the tombstones with the given files, while `allowed` holds for the layout: a node that becomes a holder again
+    /// keeps what it remembers.
+    pub(crate) fn release_tombstones(
+        &self,
+        partition: PartitionId,
+        file_names: &[String],
+        allowed: impl Fn(Option<&LayoutRecord>) -> bool,
+    ) -> Result<(), StoreError> {
+        self.refuse_distrusted()?;
+        for file_name in file_names {
+            // No newer layout is taken meanwhile, so that no delete can count on what goes here.
+            let admission = self.layout.admit(None)?;
+            if !allowed(admission.record()) {
+                break;
+            }
+            self.drop_tombstone(partition, file_name, |_| true)?;
+        }
+        Ok(())
+    }
+
+    /// The files of a partition's tombstones.
+    pub(crate) fn tombstone_files(&self, partition: PartitionId) -> Result<Vec<String>, StoreError> {
+        Ok(self.disk.list(&dir::partition_path(TOMBSTONES, partition))?)
+    }
+
+    fn drop_tombstone(
+        &self,
+        partition: PartitionId,
+        file_name: &str,
+        outdated: impl FnOnce(&Tombstone) -> bool,
+    ) -> Result<bool, StoreError> {
+        let path = dir::partition_path(TOMBSTONES, partition).join(file_name);
+        let Some(tombstone) = self.read_tombstone(&path)?.filter(|found| outdated(found)) else { return Ok(false) };
+        let mut ledger = self.ledger.lock(partition);
+        let is_gone = self.disk.unlink(&path)?;
+        if is_gone {
+            ledger.tombstone_gone(&tombstone.key);
+        }
+        Ok(is_gone)
     }
 
     /// Removes the tombstones of all partitions that are older than [`TOMBSTONE_TTL`], unless a clock that was put forward is

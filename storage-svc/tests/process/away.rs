@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use triton_api::{BlobHash, BlobKey, Epoch, client::NodeClient, layout::LayoutRecord};
 use triton_testkit::{Cluster, content, eventually};
 
@@ -153,4 +154,42 @@ async fn node_that_is_alone_answers_at_once() {
     cluster.nodes[0].client().put(&key(1), BlobHash::of(&body), body, Epoch::new(1)).await.unwrap();
     cluster.nodes[0].restart().await;
     assert!(cluster.nodes[0].client().get(&key(1), None).await.is_ok());
+}
+
+/// A node that tells that it remembers deletes, and then hangs.
+async fn half_silent(listener: tokio::net::TcpListener) {
+    let hash = BlobHash::of(b"some deletes");
+    let body =
+        format!(r#"{{"items": [{{"partition": 0, "tombstones": 1, "digest": "{hash}"}}], "next_cursor": null}}"#);
+    let mut kept_open = Vec::new();
+    while let Ok((mut stream, _)) = listener.accept().await {
+        let mut head = [0; 4096];
+        let read = stream.read(&mut head).await.unwrap_or(0);
+        if head[..read].starts_with(b"GET /v1/tombstones HTTP") {
+            let len = body.len();
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len}\r\n");
+            let answer = format!("{head}connection: close\r\n\r\n{body}");
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        } else {
+            kept_open.push(stream);
+        }
+    }
+}
+
+#[tokio::test]
+async fn node_does_not_wait_long_for_one_that_hangs_while_it_tells_its_deletes() {
+    let mut cluster = Cluster::start(2).await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut members = cluster.members();
+    members[1].url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+    let layout = triton_placement::layout::first(members, 2).unwrap();
+    cluster.nodes[0].client().put_layout(&LayoutRecord::settled(layout)).await.unwrap();
+    let body = content(1, 5000);
+    cluster.nodes[0].client().put(&key(1), BlobHash::of(&body), body, Epoch::new(1)).await.unwrap();
+    let silent = tokio::spawn(half_silent(listener));
+    cluster.nodes[0].restart().await;
+    let client = cluster.nodes[0].client();
+    assert!(client.get(&key(1), None).await.is_err(), "it does not wait at all");
+    eventually(DEADLINE, || async { client.get(&key(1), None).await.is_ok() }).await;
+    silent.abort();
 }

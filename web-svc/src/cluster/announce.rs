@@ -9,11 +9,11 @@ use std::{
 use futures_util::{StreamExt, stream};
 use tokio::time::timeout;
 use triton_api::{
-    NodeId,
+    NodeId, ProblemType,
     client::{Caller, ClientError, NodeClient},
     cluster::NodeHealth,
     layout::{LayoutNode, LayoutRecord},
-    storage::NodeInfo,
+    storage::{NodeInfo, PartitionDigest},
 };
 use triton_kit::MigrationStep;
 
@@ -33,6 +33,8 @@ const CENSUS_TIMEOUT: Duration = Duration::from_secs(60);
 enum Reaction {
     Learned,
     Silent,
+    /// It answers, but cannot write it down; the text says why. Until it can, it is as good as silent.
+    Unable(String),
     /// It answers, but does not take it; the text says why.
     Refused(String),
 }
@@ -44,6 +46,8 @@ pub(super) struct Learned {
     pub(super) by: BTreeSet<NodeId>,
     /// Why others that answer do not.
     pub(super) refused: Vec<String>,
+    /// Why others that answer cannot.
+    pub(super) unable: Vec<String>,
 }
 
 /// Speaks to all nodes at once.
@@ -52,11 +56,13 @@ pub(super) struct Announcer {
     caller: Caller,
     /// The digests of the record that each node has taken from this process.
     told: Mutex<BTreeMap<NodeId, String>>,
+    /// The nodes of which it was said that they do not tell what they have.
+    complained: Mutex<BTreeSet<NodeId>>,
 }
 
 impl Announcer {
     pub(super) fn new(caller: Caller) -> Self {
-        Self { caller, told: Mutex::default() }
+        Self { caller, told: Mutex::default(), complained: Mutex::default() }
     }
 
     fn client(&self, node: &LayoutNode) -> NodeClient {
@@ -91,6 +97,7 @@ impl Announcer {
             match reaction {
                 Reaction::Learned => drop(learned.by.insert(node.id)),
                 Reaction::Silent => {}
+                Reaction::Unable(reason) => learned.unable.push(format!("node {}: {reason}", node.id)),
                 Reaction::Refused(reason) => {
                     learned.refused.push(format!("node {} does not take the layout: {reason}", node.id));
                 }
@@ -117,7 +124,12 @@ impl Announcer {
             Err(ClientError::Unreachable { .. } | ClientError::Timeout { .. }) => Reaction::Silent,
             Err(error) => {
                 tracing::warn!(node.id = %node.id, %error, "a node does not take the layout");
-                Reaction::Refused(error.to_string())
+                match error.problem_type() {
+                    Some(ProblemType::InsufficientStorage | ProblemType::Unavailable) => {
+                        Reaction::Unable(error.to_string())
+                    }
+                    _ => Reaction::Refused(error.to_string()),
+                }
             }
         }
     }
@@ -133,8 +145,7 @@ impl Announcer {
             if health.health(node) != NodeHealth::Up {
                 return (node.id, None);
             }
-            let answer = timeout(CENSUS_TIMEOUT, self.client(node).partitions()).await;
-            (node.id, answer.ok().and_then(Result::ok))
+            (node.id, self.digests(node).await)
         });
         let mut census = Census::default();
         for (id, digests) in answers.await {
@@ -143,6 +154,33 @@ impl Announcer {
             }
         }
         census
+    }
+
+    /// What the node has of every partition; why it does not tell is logged once, until it tells again.
+    async fn digests(&self, node: &LayoutNode) -> Option<Vec<PartitionDigest>> {
+        let reason = match timeout(CENSUS_TIMEOUT, self.client(node).partitions()).await {
+            Ok(Ok(digests)) => {
+                let unreadable = digests.iter().filter(|digest| digest.unreadable).count();
+                let reason = format!("its disk fails to tell what is in {unreadable} partitions");
+                self.complain(node.id, (unreadable > 0).then_some(reason));
+                return Some(digests);
+            }
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("no answer within {} s", CENSUS_TIMEOUT.as_secs()),
+        };
+        self.complain(node.id, Some(reason));
+        None
+    }
+
+    fn complain(&self, id: NodeId, reason: Option<String>) {
+        let mut complained = self.complained.lock().unwrap_or_else(PoisonError::into_inner);
+        match reason {
+            Some(reason) if complained.insert(id) => {
+                tracing::warn!(node.id = %id, reason, "a node does not tell all that it has: it takes no part in repairs of the rest");
+            }
+            Some(_) => {}
+            None => drop(complained.remove(&id)),
+        }
     }
 }
 

@@ -21,14 +21,19 @@ impl Census {
         self.nodes.keys().copied()
     }
 
-    /// Whether the node answered.
-    pub fn answered(&self, id: NodeId) -> bool {
-        self.nodes.contains_key(&id)
+    /// The nodes that say what they have of the partition, if anything.
+    pub fn telling(&self, partition: PartitionId) -> impl Iterator<Item = NodeId> + '_ {
+        self.nodes().filter(move |id| self.tells(*id, partition))
+    }
+
+    /// Whether the node answered, and its disk did not fail over the partition.
+    pub fn tells(&self, id: NodeId, partition: PartitionId) -> bool {
+        self.nodes.get(&id).is_some_and(|digests| digests.get(&partition).is_none_or(|digest| !digest.unreadable))
     }
 
     /// What the node has of the partition; `None` where that is nothing, or not known.
     pub fn digest(&self, id: NodeId, partition: PartitionId) -> Option<&PartitionDigest> {
-        self.nodes.get(&id)?.get(&partition)
+        self.nodes.get(&id)?.get(&partition).filter(|digest| !digest.unreadable)
     }
 
     /// The payload bytes that the node has of the partition.

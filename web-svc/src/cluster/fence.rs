@@ -11,7 +11,8 @@ use triton_api::{
 /// of them, and a writer that still follows the older epoch cannot get a write acknowledged by the silent ones alone.
 ///
 /// A write is acknowledged by `floor(R / 2) + 1` nodes, at least one of them a holder. So there is nothing to fear while
-/// fewer nodes than that are silent, or no holder is. A node that the newer epoch gives up is not counted: whoever declared
+/// fewer nodes than that are silent, or no holder is. A node that answers and cannot keep the newer epoch is as good as
+/// silent: what it goes on to take of the older one, the others refuse. A node that the newer epoch gives up is not counted: whoever declared
 /// it dead has decided to go on without it.
 pub(super) fn is_safe(record: &LayoutRecord, partition: PartitionId, answer: &BTreeSet<NodeId>) -> bool {
     let silent: Vec<NodeId> = silent(record, answer).map(|node| node.id).collect();

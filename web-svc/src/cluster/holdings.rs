@@ -79,7 +79,8 @@ impl Cluster {
         let mut held: Vec<(NodeId, &NodeClient, BTreeSet<PartitionId>)> = Vec::new();
         for (id, client) in &nodes {
             let digests = client.partitions().await.map_err(|error| OrphanError::Silent(*id, error))?;
-            let partitions = digests.into_iter().filter(|digest| digest.blobs > 0).map(|digest| digest.partition);
+            // Of one that cannot be read the inventory says why.
+            let partitions = digests.into_iter().filter(|d| d.blobs > 0 || d.unreadable).map(|digest| digest.partition);
             held.push((*id, client, partitions.collect()));
         }
         let age_ms_min = millis(self.inner.settings.orphan_age);

@@ -39,7 +39,7 @@ pub(super) fn given_up(current: &Layout, next: &Layout) -> BTreeSet<NodeId> {
 pub(super) fn partitions(current: &Layout, next: &Layout, census: &Census) -> BTreeSet<PartitionId> {
     let gone = given_up(current, next);
     let is_empty = |id: &NodeId, partition| {
-        census.answered(*id) && census.digest(*id, partition).is_none_or(|digest| digest.blobs == 0)
+        census.tells(*id, partition) && census.digest(*id, partition).is_none_or(|digest| digest.blobs == 0)
     };
     let is_lost = |partition: &PartitionId| {
         let holders: Vec<NodeId> = current.holders(*partition).map(|node| node.id).collect();
@@ -207,7 +207,10 @@ mod tests {
         let held = (0..PARTITIONS).map(PartitionId::new).find(|p| current.holders(*p).any(|h| h.id == node(1).id));
         let digest = BlobHash::of(b"");
         let partition = held.unwrap();
-        census.add(node(1).id, vec![PartitionDigest { partition, blobs: 1, bytes: 1, tombstones: 0, digest }]);
+        census.add(
+            node(1).id,
+            vec![PartitionDigest { partition, blobs: 1, bytes: 1, tombstones: 0, digest, unreadable: false }],
+        );
         assert_eq!(partitions(&current, &next, &census), BTreeSet::from([partition]));
     }
 }

@@ -9,7 +9,7 @@ use triton_api::{PartitionId, layout::LayoutRecord};
 use triton_kit::MigrationStep;
 
 use super::{
-    Cluster,
+    Cluster, Inner,
     error::ClusterError,
     fence,
     ledger::{self, Ledger},
@@ -166,6 +166,7 @@ impl Work {
             let learned = self.cluster.inner.announcer.announce(&self.record).await;
             let is_safe = |partition| fence::is_safe(&self.record, partition, &learned.by);
             let waits = moves::in_motion(&self.record).into_iter().any(|partition| !is_safe(partition));
+            self.explain(learned.unable);
             if learned.refused.is_empty() && !waits {
                 MigrationStep::WritesFenced.reached();
                 return Ok(());
@@ -273,7 +274,7 @@ impl Work {
         let mut fruitless = 0;
         while !self.is_held() && fruitless < FRUITLESS_ROUNDS_MAX {
             let learned = self.cluster.inner.announcer.announce(&self.record).await;
-            self.explain(learned.refused);
+            self.explain(learned.refused.into_iter().chain(learned.unable));
             let census = self.cluster.census(&self.record).await;
             let tasks = moves::reclaim(&self.record.current, &census);
             if tasks.is_empty() {
@@ -323,6 +324,7 @@ impl Work {
 
 impl Cluster {
     pub(super) fn mover<'a>(&'a self, record: &'a LayoutRecord, hold: &'a CancellationToken) -> Mover<'a> {
-        Mover { caller: &self.inner.caller, throttle: &self.inner.throttle, record, hold }
+        let Inner { caller, throttle, health, .. } = &*self.inner;
+        Mover { caller, throttle, health, record, hold }
     }
 }

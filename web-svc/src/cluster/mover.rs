@@ -10,12 +10,13 @@ use tokio_util::sync::CancellationToken;
 use triton_api::{
     BlobKey, Epoch, NodeId, PartitionId,
     client::{Caller, ClientError, NodeClient},
+    cluster::NodeHealth,
     layout::LayoutRecord,
     storage::{PullRequest, ReleaseReport, ReleaseRequest},
 };
 use triton_kit::MigrationStep;
 
-use super::{cursor::Route, ledger::Ledger, moves::Pull, pace::Throttle};
+use super::{cursor::Route, health::HealthBoard, ledger::Ledger, moves::Pull, pace::Throttle};
 
 /// Payload bytes of one step: what is at most repeated when a node dies, and done within a step's deadline even on a disk
 /// of a few hundred kilobytes per second.
@@ -64,6 +65,9 @@ pub(super) enum MoveError {
     /// A node is not in the layout that this move follows.
     #[error("node {0} is not in the layout")]
     UnknownNode(NodeId),
+    /// A node does not answer any more.
+    #[error("node {0} is down")]
+    Down(NodeId),
     /// A pull failed.
     #[error("node {to} cannot pull partition {partition} from node {from}: {source}")]
     Pull {
@@ -91,14 +95,19 @@ pub(super) enum MoveError {
 pub(super) struct Mover<'a> {
     pub(super) caller: &'a Caller,
     pub(super) throttle: &'a Throttle,
+    pub(super) health: &'a HealthBoard,
     pub(super) record: &'a LayoutRecord,
     /// Ends the work between two steps.
     pub(super) hold: &'a CancellationToken,
 }
 
 impl Mover<'_> {
+    /// A node that went down since the work was planned is not waited for, once for each partition: the next round will do.
     fn client(&self, id: NodeId) -> Result<NodeClient, MoveError> {
         let node = self.record.node(id).ok_or(MoveError::UnknownNode(id))?;
+        if self.health.health(node) == NodeHealth::Down {
+            return Err(MoveError::Down(id));
+        }
         Ok(NodeClient::new(self.caller.clone(), node.url.clone()))
     }
 
@@ -130,6 +139,7 @@ impl Mover<'_> {
     /// One source through to the end of its inventory; returns the keys that it listed and could not deliver.
     async fn pull_from(&self, route: Route, log: &PullLog<'_>) -> Result<BTreeSet<BlobKey>, MoveError> {
         let Route { partition, to, from } = route;
+        self.client(from)?;
         let client = self.client(to)?;
         let bytes_max = self.throttle.step_bytes(STEP_BYTES_MAX);
         let mut step = PullRequest { from, epoch: self.record.write_epoch(), cursor: log.cursor(route), bytes_max };
@@ -239,6 +249,32 @@ impl Mover<'_> {
                 Some(next) if cursor.as_ref() < Some(&next) => cursor = Some(next),
                 _ => return Ok((blobs, deleted)),
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::sample::{layout_of, node};
+
+    #[tokio::test]
+    async fn nobody_waits_for_a_node_that_went_down_since_the_work_was_planned() {
+        let record = LayoutRecord::settled(layout_of(4, 3));
+        let (caller, throttle, hold) = (Caller::untraced(None).unwrap(), Throttle::new(None), CancellationToken::new());
+        let (to, from, partition) = (node(1).id, node(2).id, PartitionId::new(0));
+        for down in [to, from] {
+            let health = HealthBoard::new();
+            let mover = Mover { caller: &caller, throttle: &throttle, health: &health, record: &record, hold: &hold };
+            for _ in 0..3 {
+                health.note(&record, vec![(down, None)]);
+            }
+            let copied = AtomicU64::new(0);
+            let pull = Pull { to, sources: vec![vec![from]] };
+            let outcome = mover.pull(partition, &pull, &PullLog::Repair(&copied)).await;
+            assert!(matches!(outcome, Err(MoveError::Down(id)) if id == down), "{outcome:?}");
+            let outcome = mover.release(partition, down, record.current.epoch).await;
+            assert!(matches!(outcome, Err(MoveError::Down(id)) if id == down));
         }
     }
 }

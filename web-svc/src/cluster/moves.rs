@@ -40,18 +40,18 @@ pub(super) struct Round {
 /// task without pulls.
 pub(super) fn round(record: &LayoutRecord, census: &Census, skip: impl Fn(PartitionId) -> bool) -> Round {
     let mut round = Round::default();
-    let answering: BTreeSet<NodeId> = census.nodes().collect();
     let moves = movement(&record.current, record.write_layout()).partitions;
     for change in moves.into_iter().filter(|change| !change.arriving.is_empty() && !skip(change.partition)) {
         let partition = change.partition;
-        let absent: Vec<NodeId> = change.arriving.iter().copied().filter(|id| !census.answered(*id)).collect();
+        let answering: BTreeSet<NodeId> = census.telling(partition).collect();
+        let absent: Vec<NodeId> = change.arriving.iter().copied().filter(|id| !answering.contains(id)).collect();
         for id in &absent {
-            round.waits.insert(format!("waiting for node {id}, which is to receive content"));
+            round.waits.insert(wait_for(census, partition, &id.to_string()) + ", which is to receive content");
         }
         if !fence::is_safe(record, partition, &answering) {
             let silent = fence::silent(record, &answering).map(|node| node.id.to_string());
             let silent = silent.collect::<Vec<_>>().join(" or ");
-            round.waits.insert(format!("waiting for node {silent}, which may have the only copy of something"));
+            round.waits.insert(wait_for(census, partition, &silent) + ", which may have the only copy of something");
         } else if absent.is_empty() {
             let pulls = change.arriving.into_iter().map(|to| Pull { to, sources: census.sources(partition, to) });
             let pulls = pulls.filter(|pull| !pull.sources.is_empty()).collect();
@@ -59,6 +59,13 @@ pub(super) fn round(record: &LayoutRecord, census: &Census, skip: impl Fn(Partit
         }
     }
     round
+}
+
+/// A node that answers, and still does not tell, has a disk that fails.
+fn wait_for(census: &Census, partition: PartitionId, nodes: &str) -> String {
+    let fails = census.nodes().find(|id| !census.tells(*id, partition));
+    let why = fails.map(|id| format!(" (the disk of node {id} fails to tell what is in partition {partition})"));
+    format!("waiting for node {nodes}{}", why.unwrap_or_default())
 }
 
 /// Partitions whose holders change between the epochs of the record.
@@ -82,11 +89,11 @@ pub(super) fn reclaim(layout: &Layout, census: &Census) -> Vec<Task> {
 /// answered, the holders have the same, and nobody else has any of it.
 pub(super) fn whole(record: &LayoutRecord, census: &Census, reported: &[DegradedPartition]) -> BTreeSet<PartitionId> {
     let moving = in_motion(record);
-    let answers = |id: &NodeId| census.answered(*id) || fence::is_given_up(record, *id);
+    let answers = |partition, id: &NodeId| census.tells(*id, partition) || fence::is_given_up(record, *id);
     let is_whole = |DegradedPartition { partition, missing, stand_ins }: &&DegradedPartition| {
         let holders: Vec<NodeId> = record.current.holders(*partition).map(|node| node.id).collect();
         !moving.contains(partition)
-            && holders.iter().chain(missing).chain(stand_ins).all(answers)
+            && holders.iter().chain(missing).chain(stand_ins).all(|id| answers(*partition, id))
             && sweep_partition(&record.current, census, *partition).is_none()
     };
     reported.iter().filter(is_whole).map(|degraded| degraded.partition).collect()
@@ -95,9 +102,9 @@ pub(super) fn whole(record: &LayoutRecord, census: &Census, reported: &[Degraded
 fn sweep_partition(layout: &Layout, census: &Census, partition: PartitionId) -> Option<Task> {
     let holders: Vec<NodeId> = layout.holders(partition).map(|node| node.id).collect();
     let strays = census.with_blobs(partition).filter(|id| !holders.contains(id));
-    let all_answer = holders.iter().all(|holder| census.answered(*holder));
+    let all_answer = holders.iter().all(|holder| census.tells(*holder, partition));
     let releases: Vec<NodeId> = if all_answer { strays.collect() } else { Vec::new() };
-    let pulls = holders.iter().filter(|holder| census.answered(**holder)).map(|holder| {
+    let pulls = holders.iter().filter(|holder| census.tells(**holder, partition)).map(|holder| {
         let mut sources = census.sources(partition, *holder);
         // A former holder that remembers nothing but deletes has nothing to give: the holders remember them, too.
         sources.retain(|group| {
@@ -120,7 +127,7 @@ mod tests {
 
     fn has(content: &str, blobs: u64) -> Vec<PartitionDigest> {
         let digest = BlobHash::of(content.as_bytes());
-        vec![PartitionDigest { partition: P, blobs, bytes: blobs, tombstones: 1, digest }]
+        vec![PartitionDigest { partition: P, blobs, bytes: blobs, tombstones: 1, digest, unreadable: false }]
     }
 
     /// The holders of the partition in a cluster of four with three replicas, then the node that is none.
@@ -167,6 +174,46 @@ mod tests {
         answers.remove(0);
         assert_eq!(reclaim(&layout, &census(&answers)), []);
         assert_eq!(sweep(&layout, &census(&answers))[0].pulls.len(), 2);
+    }
+
+    #[test]
+    fn a_holder_whose_disk_fails_to_tell_a_partition_is_as_good_as_silent_there_and_nowhere_else() {
+        let layout = layout_of(4, 3);
+        let cast = cast(&layout);
+        let mut answers: Vec<_> = cast[..3].iter().map(|id| (*id, has("holders", 2))).collect();
+        answers.push((cast[3], has("stray", 1)));
+        let marked =
+            || has("zeros", 2).into_iter().map(|d| PartitionDigest { unreadable: true, ..d }).collect::<Vec<_>>();
+        let found = |at: usize| {
+            let mut answers = answers.clone();
+            answers[at].1 = marked();
+            census(&answers)
+        };
+        let [task] = &sweep(&layout, &found(0))[..] else { panic!("the others are repaired") };
+        assert!(task.releases.is_empty(), "what it lacks is not known");
+        let [one, other] = &task.pulls[..] else { panic!("{task:?}") };
+        assert_eq!((one.to, other.to), (cast[1], cast[2]));
+        assert!(task.pulls.iter().all(|pull| pull.sources == [[cast[3]]]), "{task:?}");
+        assert_eq!(sweep(&layout, &found(3)), [], "nor does a stray give up what it cannot read");
+        let reported = [DegradedPartition { partition: P, missing: BTreeSet::new(), stand_ins: [cast[3]].into() }];
+        for at in 0..4 {
+            assert!(whole(&LayoutRecord::settled(layout.clone()), &found(at), &reported).is_empty(), "node {at}");
+        }
+        assert!((1..1024).all(|partition| found(0).tells(cast[0], PartitionId::new(partition))));
+    }
+
+    #[test]
+    fn an_arriving_holder_that_cannot_read_a_partition_holds_up_that_one_alone() {
+        let current = layout_of(4, 3);
+        let next = triton_placement::layout::change(&current, (1..=5).map(node).collect(), 3).unwrap();
+        let record = LayoutRecord::migrating(current, next);
+        let mut found = census(&(1..=5).map(|n| (node(n).id, vec![])).collect::<Vec<_>>());
+        let all = round(&record, &found, |_| false).tasks;
+        let mut digest = has("zeros", 0).remove(0);
+        (digest.partition, digest.unreadable) = (all[0].partition, true);
+        found.add(node(5).id, vec![digest]);
+        let rest = round(&record, &found, |_| false);
+        assert_eq!((rest.tasks.as_slice(), rest.waits.len()), (&all[1..], 1));
     }
 
     #[test]

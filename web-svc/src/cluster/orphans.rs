@@ -53,7 +53,10 @@ pub(super) enum OrphanError {
     Journal(#[from] JournalError),
     #[error("the metadata here lags behind its own last change")]
     Lagging,
-    #[error("an import of metadata is going on")]
+    #[error(
+        "an import of metadata is going on, or was broken off: until the same file has been imported to its end, blobs that it \
+         names would be taken for orphans"
+    )]
     Import,
     #[error("content is being moved between nodes")]
     Migration,
@@ -120,7 +123,12 @@ impl Cluster {
                 Ok(run) => note(run),
                 Err(error) => {
                     metrics::counter!("triton_orphan_runs_total", "outcome" => "skipped").increment(1);
-                    tracing::info!(reason = %error, "orphans are not looked for now");
+                    // Nothing but a person ends an import that was broken off.
+                    if matches!(error, OrphanError::Import) {
+                        tracing::warn!(reason = %error, "orphans are not looked for now");
+                    } else {
+                        tracing::info!(reason = %error, "orphans are not looked for now");
+                    }
                 }
             }
         }

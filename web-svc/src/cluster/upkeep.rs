@@ -131,8 +131,9 @@ impl Cluster {
         for error in &report.errors {
             tracing::warn!(reason = error, "a repair failed and is tried again");
         }
-        let complete = record.nodes().iter().all(|node| is_given_up(record, node.id) || census.answered(node.id));
-        repaired.retain(|partition| complete && !report.failed.contains(partition));
+        let nodes: Vec<_> = record.nodes().into_iter().filter(|node| !is_given_up(record, node.id)).collect();
+        let complete = |partition| nodes.iter().all(|node| census.tells(node.id, partition));
+        repaired.retain(|partition| complete(*partition) && !report.failed.contains(partition));
         Ok(Swept { unequal, repaired, whole })
     }
 

@@ -158,7 +158,23 @@ fn interrupted(error: JournalError, imported: u64) -> ImportError {
     match error {
         JournalError::Conflict { key } if key == RecordKey::metadata_import() => ImportError::Overtaken,
         JournalError::Conflict { key } => ImportError::Raced { key },
-        error @ JournalError::Unavailable(_) => ImportError::Interrupted { imported, source: error },
+        error if error.is_outage() || matches!(error, JournalError::Deposed) => {
+            ImportError::Interrupted { imported, source: error }
+        }
         error => ImportError::Journal(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::Revision;
+
+    #[test]
+    fn an_import_that_any_journal_breaks_off_says_how_to_go_on() {
+        for error in [JournalError::Lagging { revision: Revision::new(7) }, JournalError::Deposed] {
+            let told = interrupted(error, 20).to_string();
+            assert!(told.contains("20 records") && told.contains("import the same file again"), "{told}");
+        }
     }
 }

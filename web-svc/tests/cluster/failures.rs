@@ -137,3 +137,22 @@ async fn a_node_that_was_away_catches_up_and_its_stand_ins_are_relieved() {
     eventually(DEADLINE, || async { content.misplaced(&web).await.is_empty() }).await;
     eventually(DEADLINE, || async { Content::strays(&web, &nodes).await.is_empty() }).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_cannot_write_the_layout_down_does_not_keep_the_others_from_moving() {
+    let (dir, nodes) = (tempfile::tempdir().unwrap(), start_nodes(5).await);
+    let web = Web::start(&dir, quick(), &urls(&nodes[..4])).await;
+    let content = web.fill(60, 2000).await;
+    // No file can take the place of a directory, whoever asks, root included.
+    let file = nodes[0].data().join("layout.json");
+    std::fs::remove_file(&file).unwrap();
+    std::fs::create_dir(&file).unwrap();
+    web.cluster.add_node(new(&nodes[4])).await.unwrap();
+    web.cluster.apply(ApplyRequest::default()).await.unwrap();
+    eventually(DEADLINE, || async { web.cluster.layout().borrow().current.epoch.get() == 2 }).await;
+    content.read_all(&web.ring).await;
+    std::fs::remove_dir(&file).unwrap();
+    web.until_stable().await;
+    eventually(DEADLINE, || async { content.misplaced(&web).await.is_empty() }).await;
+    eventually(DEADLINE, || async { Content::strays(&web, &nodes).await.is_empty() }).await;
+}

@@ -69,6 +69,27 @@ fn write_that_a_delete_overtakes_is_refused() {
 }
 
 #[test]
+fn released_tombstones_are_those_of_before_and_only_while_the_layout_holds() {
+    let (_dir, store) = temporary();
+    let [first, second, _] = layouts();
+    store.learn_layout(record(&first, None)).unwrap();
+    let home = partition("a");
+    let later = (0..9999).map(|number| format!("later/{number}")).find(|text| partition(text) == home).unwrap();
+    store.delete(&key("a"), None, None).unwrap();
+    let before = store.tombstone_files(home).unwrap();
+    store.delete(&key(&later), None, None).unwrap();
+    let holds = |known: Option<&LayoutRecord>| known == Some(&record(&first, None));
+    store.learn_layout(record(&first, Some(&second))).unwrap();
+    store.release_tombstones(home, &before, holds).unwrap();
+    assert!(store.is_deleted(&key("a")).unwrap(), "a newer layout may count on it");
+    let learned = |known: Option<&LayoutRecord>| known.is_some_and(|record| record.next.is_some());
+    store.release_tombstones(home, &before, learned).unwrap();
+    assert!(!store.is_deleted(&key("a")).unwrap());
+    assert!(store.is_deleted(&key(&later)).unwrap(), "nobody may have taken it over");
+    assert_eq!(store.tombstone_digests().unwrap().len(), 1);
+}
+
+#[test]
 fn layouts_only_go_forward_and_survive_a_restart() {
     let (dir, store) = temporary();
     let [first, second, third] = layouts();

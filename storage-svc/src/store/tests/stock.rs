@@ -1,8 +1,14 @@
 //! What a store remembers of its counts from one process to the next.
 
-use std::{fs, time::Duration};
+use std::{fs, sync::Arc, time::Duration};
 
-use super::*;
+use rustix::io::Errno;
+
+use super::{
+    faults::{open_on, scripted},
+    scripted::{Call, Scripted, Trouble},
+    *,
+};
 use crate::store::ledger::Tally;
 
 /// Longer than the time in which a directory's change is too fresh to be written down.
@@ -23,7 +29,7 @@ fn remember(store: &Store) {
 }
 
 fn digests(store: &Store) -> Vec<triton_api::storage::PartitionDigest> {
-    store.digests().unwrap()
+    store.digests()
 }
 
 #[test]
@@ -125,4 +131,33 @@ fn a_delete_that_was_cut_off_is_finished_before_anything_is_served() {
     let store = reopen(dir.path());
     assert!(matches!(get(&store, "a"), Err(StoreError::Deleted(_))));
     assert!(!blob_file(dir.path(), "a").exists());
+}
+
+#[test]
+fn partition_that_cannot_be_read_is_marked_and_the_others_are_told() {
+    let (dir, files, store) = scripted();
+    put(&store, "other", b"x").unwrap();
+    let good = store.digests();
+    assert!(good.len() == 3 && good.iter().all(|digest| !digest.unreadable));
+    drop(store);
+    let store = open_on(&files, dir.path());
+    let home = format!("blobs/{:04}", partition("before").get());
+    for call in [Call::Read, Call::Open] {
+        files.fault_always(call, &home, Trouble::Error(Errno::IO));
+        let digests = store.digests();
+        assert!(files.heal() > 0, "{call:?} was not met");
+        for (now, before) in digests.iter().zip(&good) {
+            let is_home = now.partition == partition("before");
+            assert_eq!((now.partition, now.blobs, now.unreadable), (before.partition, before.blobs, is_home));
+            assert_eq!(now.digest == before.digest, !is_home, "what cannot be read equals nothing");
+        }
+    }
+    assert_eq!(store.digests(), good);
+    files.fault_always(Call::List, &home, Trouble::Error(Errno::IO));
+    drop(store);
+    // Nor is a partition left out that could not even be counted.
+    let store = Store::open_on(Arc::<Scripted>::clone(&files), dir.path(), Some(0)).unwrap();
+    let marked: Vec<_> = store.digests().into_iter().filter(|digest| digest.unreadable).collect();
+    assert!(files.heal() > 0 && marked.len() == 1 && marked[0].partition == partition("before"));
+    assert_eq!(store.digests(), good);
 }
