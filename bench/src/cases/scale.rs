@@ -194,6 +194,7 @@ fn plan(seconds: u32) -> anyhow::Result<Plan> {
         pixel_format: "yuv420p".to_owned(),
         colour: Colour::Bt709,
         drawn: false,
+        read_size: None,
     };
     let sound = AudioTrack { index: 1, codec: "aac".to_owned(), language: None, title: None, channels: 1 };
     let info = SourceInfo { demuxer: Demuxer::Mov, video, audio: vec![sound], captions: Vec::new() };

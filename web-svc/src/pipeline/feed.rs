@@ -18,6 +18,8 @@ use super::source::{Source, SourceInfo, Timestamp};
 
 /// The pipe, in the working directory of both runs.
 const PIPE: &str = "sound.pipe";
+/// What ffmpeg says when nobody reads what it writes.
+const PIPE_CLOSED: &str = "av_interleaved_write_frame(): Broken pipe";
 /// What is added to all times on the way: the format between knows none below zero, and sound may begin before the picture.
 const AHEAD_SECONDS: u32 = 3600;
 
@@ -146,7 +148,7 @@ pub(super) async fn run_fed(
         made
     };
     match tokio::join!(feeding, making) {
-        (Ok(said), Ok(more)) => Ok(said + &more),
+        (Ok(said), Ok(more)) => Ok(format!("{said}\n{more}").trim().to_owned()),
         (Err(error), _) if !is_unwanted(&error) => Err(error),
         (_, made) => made,
     }
@@ -156,7 +158,8 @@ pub(super) async fn run_fed(
 fn is_unwanted(error: &RunError) -> bool {
     match error {
         RunError::Cancelled => true,
-        RunError::Failed { stderr, .. } => stderr.contains("Broken pipe"),
+        // Not a connection to the source that broke.
+        RunError::Failed { stderr, .. } => stderr.contains(PIPE_CLOSED),
         _ => false,
     }
 }
@@ -181,19 +184,23 @@ mod tests {
     async fn fed(feed: &str, made: &str) -> Result<String, RunError> {
         let cancel = CancellationToken::new();
         let both = (shell(feed), shell(made));
-        let run = run_fed(&both.0, &both.1, &cancel, &mut |_: &[u8]| Ok(true));
+        let mut sink = |_: &[u8]| Ok(true);
+        let run = run_fed(&both.0, &both.1, &cancel, &mut sink);
         tokio::time::timeout(Duration::from_secs(10), run).await.expect("one run waits for the other")
     }
 
     #[tokio::test]
     async fn what_both_said_is_known() {
-        assert_eq!(fed("echo a >&2", "echo b >&2; sleep 0.2").await.unwrap(), "a\nb\n");
+        assert_eq!(fed("echo a >&2", "echo b >&2; sleep 0.2").await.unwrap(), "a\nb");
     }
 
     #[tokio::test]
     async fn the_second_run_ends_the_first_when_it_has_all() {
-        assert_eq!(fed("sleep 600", "echo b >&2").await.unwrap(), "b\n");
-        assert_eq!(fed("echo Broken pipe >&2; exit 1", "sleep 0.3; echo b >&2").await.unwrap(), "b\n");
+        assert_eq!(fed("sleep 600", "echo b >&2").await.unwrap(), "b");
+        assert_eq!(
+            fed("echo 'av_interleaved_write_frame(): Broken pipe' >&2; exit 1", "sleep 0.3; echo b >&2").await.unwrap(),
+            "b"
+        );
     }
 
     #[tokio::test]
@@ -201,10 +208,10 @@ mod tests {
         let RunError::Failed { stderr, .. } = fed("echo damaged >&2; exit 1", "sleep 600").await.unwrap_err() else {
             panic!()
         };
-        assert_eq!(stderr, "damaged\n");
+        assert_eq!(stderr, "damaged");
         let RunError::Failed { stderr, .. } = fed("sleep 600", "echo no disk >&2; exit 1").await.unwrap_err() else {
             panic!()
         };
-        assert_eq!(stderr, "no disk\n");
+        assert_eq!(stderr, "no disk");
     }
 }
