@@ -18,10 +18,13 @@ use super::source::{Source, SourceInfo, Timestamp};
 
 /// The pipe, in the working directory of both runs.
 const PIPE: &str = "sound.pipe";
-/// What ffmpeg says when nobody reads what it writes.
-const PIPE_CLOSED: &str = "av_interleaved_write_frame(): Broken pipe";
+/// What ffmpeg says when nobody reads what it writes: before version 6.1, and since.
+const PIPE_CLOSED: [&str; 2] =
+    ["av_interleaved_write_frame(): Broken pipe", "Error submitting a packet to the muxer: Broken pipe"];
 /// What is added to all times on the way: the format between knows none below zero, and sound may begin before the picture.
 const AHEAD_SECONDS: u32 = 3600;
+/// Sound from before this time there is long over when the picture begins.
+const HEARD_SECONDS: u32 = AHEAD_SECONDS - 1;
 
 /// How the second run knows when its sound is to be heard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,8 +84,8 @@ impl Pipeline {
         let mut arguments = self.ffmpeg_input(source, info.demuxer, seek_seconds, "");
         let Timestamp { ticks, numerator, denominator } = info.video.start;
         let graph = format!(
-            "[0:{index}]asetpts=PTS-({ticks}*{numerator}/{denominator}-{AHEAD_SECONDS})/TB,aresample=48000,\
-             aformat=sample_fmts=flt:sample_rates=48000:channel_layouts=stereo[a0]"
+            "[0:{index}]asetpts=PTS-({ticks}*{numerator}/{denominator}-{AHEAD_SECONDS})/TB,atrim=start={HEARD_SECONDS},\
+             aresample=48000,aformat=sample_fmts=flt:sample_rates=48000:channel_layouts=stereo[a0]"
         );
         arguments
             .option("-filter_complex", graph)
@@ -101,7 +104,9 @@ impl Pipeline {
         }
         arguments.word(PIPE);
         input.words("-i").word(PIPE);
-        let invocation = self.ffmpeg_run(Some(source), arguments, directory, media_seconds);
+        let mut invocation = self.ffmpeg_run(Some(source), arguments, directory, media_seconds);
+        // It waits while the second run works, and that one is stalled when this one is.
+        invocation.stall_time_max = invocation.wall_time_max;
         Ok(Feed { invocation, input, clock })
     }
 }
@@ -159,7 +164,7 @@ fn is_unwanted(error: &RunError) -> bool {
     match error {
         RunError::Cancelled => true,
         // Not a connection to the source that broke.
-        RunError::Failed { stderr, .. } => stderr.contains(PIPE_CLOSED),
+        RunError::Failed { stderr, .. } => PIPE_CLOSED.iter().any(|said| stderr.contains(said)),
         _ => false,
     }
 }

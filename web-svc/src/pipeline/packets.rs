@@ -16,7 +16,7 @@ pub(super) struct PacketScan {
     /// The latest end of any packet.
     end_seconds: f64,
     /// When the last one is to be heard.
-    last_seconds: f64,
+    last_seconds: Option<f64>,
     /// The longest time from one packet to the next, or to its own end.
     hole_seconds: f64,
     packets: u64,
@@ -61,9 +61,9 @@ impl PacketScan {
             if let Some(Ok(pts)) = fields.next() {
                 let duration = fields.next().and_then(Result::ok).unwrap_or(0.0);
                 // MP4 says of the packet before a hole that it lasts as long.
-                let since_last = if self.packets > 1 { pts - self.last_seconds } else { 0.0 };
+                let since_last = self.last_seconds.map_or(0.0, |last| pts - last);
                 self.hole_seconds = self.hole_seconds.max(since_last).max(duration);
-                self.last_seconds = pts;
+                self.last_seconds = Some(pts);
                 self.end_seconds = self.end_seconds.max(pts + duration);
             }
         }
@@ -105,6 +105,7 @@ mod tests {
             scan.push(lines);
             scan.hole().is_some()
         };
+        assert!(!hole(b"N/A,N/A\n5000.0,0.02\n"));
         assert!(!hole(b"5000.0,0.02\n5000.02,0.02\n5600.0,0.02\n"));
         assert!(hole(b"0.0,0.02\n601.0,0.02\n"));
         assert!(hole(b"0.0,601.0\n601.0,0.02\n"));

@@ -114,6 +114,18 @@ async fn minutes_that_the_packets_leave_out_are_silent_and_what_follows_comes_in
 }
 
 #[tokio::test]
+async fn sound_that_began_an_hour_before_the_picture_is_heard_with_it() {
+    const LEAD: u32 = 3610;
+    let bench = Bench::start().await;
+    let sound = input(&bench.path(&with_a_hole(&bench, LEAD - 10)));
+    make(&bench.path("picture.mp4"), &numbered("25", 250, "160:120"), "-c:v libx264");
+    let offset = ["-itsoffset".to_owned(), LEAD.to_string()].to_vec();
+    let inputs = [offset, input(&bench.path("picture.mp4")), sound].concat();
+    make(&bench.path("a.mkv"), &inputs, "-map 0 -map 1 -c copy");
+    assert_heard(&bench.publish("a.mkv").await, 0..10, 0.03);
+}
+
+#[tokio::test]
 async fn sound_alone_with_an_hour_left_out_is_refused() {
     let bench = Bench::start().await;
     let name = with_a_hole(&bench, 3600);
