@@ -1,11 +1,14 @@
 //! Originals as a source for ffmpeg: HTTP with ranges on a loopback port of its own, behind unguessable paths.
 //!
-//! ffmpeg reads what a stranger uploaded, so it gets the address of that one file and nothing else of the service.
+//! ffmpeg reads what a stranger uploaded, so it gets the address of that one file and nothing else of the service. It takes any
+//! end of a connection for the file's; where the ring cannot give more, the source says so first.
 
 use std::{
     collections::HashMap,
+    io,
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use axum::{
@@ -16,6 +19,8 @@ use axum::{
     routing::get,
     serve::ListenerExt as _,
 };
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _, stream};
 use http::{StatusCode, header};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -25,7 +30,14 @@ use triton_api::{
 };
 use uuid::Uuid;
 
-use crate::{original, pipeline::Source, ring::Ring};
+use crate::{
+    original,
+    pipeline::{READ_TIME_MAX, Source},
+    ring::Ring,
+};
+
+/// The longest wait for the next bytes of an original: half of ffmpeg's own, which takes what it has for all there is.
+const PIECE_TIME_MAX: Duration = Duration::from_secs(READ_TIME_MAX.as_secs() / 2);
 
 /// Originals that can be read right now. Cloning is cheap.
 #[derive(Clone)]
@@ -35,10 +47,11 @@ pub struct Sources {
     ring: Ring,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Original {
     id: VideoId,
     len_bytes: u64,
+    source: Source,
 }
 
 /// An original that ffmpeg can read while this lives.
@@ -88,9 +101,9 @@ impl Sources {
     #[expect(clippy::expect_used, reason = "a socket address and a UUID make an http URL")]
     pub fn open(&self, id: VideoId, len_bytes: u64) -> OpenSource {
         let token = Uuid::new_v4();
-        self.table().insert(token, Original { id, len_bytes });
         let url = format!("http://{}/{token}", self.address).parse().expect("an http URL");
         let source = Source::new(url).expect("an http URL");
+        self.table().insert(token, Original { id, len_bytes, source: source.clone() });
         OpenSource { sources: self.clone(), token, source }
     }
 
@@ -101,7 +114,7 @@ impl Sources {
 }
 
 async fn read(State(sources): State<Sources>, Path(token): Path<Uuid>, request: Request) -> Response {
-    let Some(Original { id, len_bytes }) = sources.table().get(&token).copied() else {
+    let Some(Original { id, len_bytes, source }) = sources.table().get(&token).cloned() else {
         return StatusCode::NOT_FOUND.into_response();
     };
     let asked = request.headers().get(header::RANGE).and_then(|value| value.to_str().ok());
@@ -120,6 +133,82 @@ async fn read(State(sources): State<Sources>, Path(token): Path<Uuid>, request: 
     if status == StatusCode::PARTIAL_CONTENT {
         response = response.header(header::CONTENT_RANGE, range::content_range(&part, len_bytes));
     }
-    let body = Body::from_stream(original::read(sources.ring.clone(), id, part));
+    let body = Body::from_stream(watched(original::read(sources.ring.clone(), id, part), source, PIECE_TIME_MAX));
     response.body(body).unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
+}
+
+/// The bytes, for which `source` breaks before it can be seen that they end early.
+fn watched<E: std::error::Error + Send + Sync + 'static>(
+    bytes: impl Stream<Item = Result<Bytes, E>> + Send,
+    source: Source,
+    piece_time_max: Duration,
+) -> impl Stream<Item = io::Result<Bytes>> + Send {
+    stream::unfold(Some(Box::pin(bytes)), move |bytes| {
+        let source = source.clone();
+        async move {
+            let mut bytes = bytes?;
+            // The time runs while bytes are wanted; cancel safe, as a reader who goes away wants none.
+            let error = match tokio::time::timeout(piece_time_max, bytes.next()).await {
+                Ok(Some(Ok(piece))) => return Some((Ok(piece), Some(bytes))),
+                Ok(Some(Err(error))) => io::Error::other(error),
+                Ok(None) => return None,
+                Err(_) => io::ErrorKind::TimedOut.into(),
+            };
+            tracing::warn!(%error, "an original cannot be read on");
+            source.set_broken();
+            Some((Err(error), None))
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    const SHORT: Duration = Duration::from_millis(50);
+
+    fn source() -> Source {
+        Source::new("http://127.0.0.1:1/x".parse().unwrap()).unwrap()
+    }
+
+    fn pieces(count: usize) -> impl Iterator<Item = io::Result<Bytes>> {
+        (0..count).map(|_| Ok(Bytes::from_static(b"piece")))
+    }
+
+    #[tokio::test]
+    async fn a_source_breaks_before_its_reader_sees_the_error() {
+        let source = source();
+        let bytes = stream::iter(pieces(1).chain([Err(io::ErrorKind::NotConnected.into())]).chain(pieces(1)));
+        let mut bytes = std::pin::pin!(watched(bytes, source.clone(), SHORT));
+        assert!(bytes.next().await.unwrap().is_ok());
+        assert!(!source.is_broken());
+        assert!(bytes.next().await.unwrap().is_err());
+        assert!(source.is_broken());
+        assert!(bytes.next().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_source_that_gives_nothing_for_long_breaks_and_one_that_is_not_asked_does_not() {
+        let source = source();
+        let bytes = stream::iter(pieces(2)).chain(stream::pending());
+        let mut bytes = std::pin::pin!(watched(bytes, source.clone(), SHORT));
+        assert!(bytes.next().await.unwrap().is_ok());
+        tokio::time::sleep(SHORT * 3).await;
+        assert!(bytes.next().await.unwrap().is_ok());
+        assert!(!source.is_broken());
+        assert!(bytes.next().await.unwrap().is_err());
+        assert!(source.is_broken());
+    }
+
+    #[tokio::test]
+    async fn a_whole_source_and_one_whose_reader_goes_away_do_not_break() {
+        let source = source();
+        assert_eq!(watched(stream::iter(pieces(2)), source.clone(), SHORT).count().await, 2);
+        let mut bytes = Box::pin(watched(stream::pending::<Result<Bytes, io::Error>>(), source.clone(), SHORT));
+        assert!(bytes.next().now_or_never().is_none());
+        drop(bytes);
+        assert!(!source.is_broken());
+    }
 }

@@ -17,6 +17,7 @@ use super::filters::audio_graph;
 use super::fragment::{FragmentError, Recording, unexpected};
 use super::plan::{AudioPlan, Plan};
 use super::rendition::RenditionName;
+use super::run::RunError;
 use super::source::Source;
 
 /// Samples per second of every audio rendition, which are also its ticks.
@@ -65,7 +66,6 @@ impl Pipeline {
         let wanted = Wanted { info: &plan.info, index: audio.track.index, seek_seconds: None };
         let media_seconds = plan.info.duration().as_secs_f64();
         let feed = self.feed(source, wanted, directory.path(), media_seconds);
-        let feed = feed.map_err(|error| error.during(&operation))?;
         let mut arguments = feed.input.clone();
         arguments
             .option("-filter_complex", audio_graph(&plan.info, &feed.graph(true)))
@@ -92,7 +92,7 @@ impl Pipeline {
             outcome.map(drop).map_err(|error| E::from(error.during(&operation)))
         };
         let cutter = Cutter::new(plan, audio, directory.path())?;
-        tokio::try_join!(encoding, hand_over(cutter, &ended, take)).map(drop)
+        tokio::try_join!(encoding, hand_over(cutter, source, &ended, take)).map(drop)
     }
 }
 
@@ -104,6 +104,7 @@ fn blocks_max(duration: Duration) -> u64 {
 /// Hands segments to `take` as they become complete, and what is left when the encoder has ended.
 async fn hand_over<'a, E: From<PipelineError>>(
     mut cutter: Cutter,
+    source: &Source,
     ended: &CancellationToken,
     take: impl Fn(RenditionOutput) -> BoxFuture<'a, Result<(), E>>,
 ) -> Result<(), E> {
@@ -119,7 +120,11 @@ async fn hand_over<'a, E: From<PipelineError>>(
         let cut =
             tokio::task::spawn_blocking(task).await.map_err(|error| PipelineError::transient(&*operation, error))?;
         let output;
-        (cutter, output) = cut.map_err(|error| PipelineError::transient(operation, error))?;
+        (cutter, output) = cut.map_err(|error| PipelineError::transient(&*operation, error))?;
+        if source.is_broken() {
+            // What was decoded last may be half a block.
+            return Err(RunError::Broken.during(&operation).into());
+        }
         if let Some(output) = output {
             take(output).await?;
             pause = LOOK_EVERY;

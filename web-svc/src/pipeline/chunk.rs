@@ -146,7 +146,7 @@ impl Pipeline {
         let read_from = if attempt.seek_seconds.is_none() { 0 } else { start };
         let seconds = info.video.frame_rate.seconds(end.saturating_sub(read_from));
         let Reading { input: mut arguments, graph, beside } =
-            self.reading(source, info, attempt.seek_seconds, directory, seconds)?;
+            self.reading(source, info, attempt.seek_seconds, directory, seconds);
         let graph = video_graph(
             graph,
             &info.video,

@@ -101,8 +101,8 @@ pub(super) fn is_known_audio(codec: &str) -> bool {
         || (codec.starts_with("pcm_") && DECODERS.split(',').any(|decoder| decoder.trim() == codec))
 }
 
-/// The longest that ffmpeg waits for bytes of the source.
-const READ_TIME_MAX: Duration = Duration::from_secs(30);
+/// The longest that ffmpeg waits for bytes of the source, to take what it has for all there is.
+pub(crate) const READ_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// Arguments under construction.
 #[derive(Debug, Default, Clone)]
@@ -230,6 +230,7 @@ impl Pipeline {
             wall_time_max,
             stall_time_max: limits.stall_time_max,
             heartbeat: None,
+            source: source.cloned(),
         }
     }
 }

@@ -6,7 +6,8 @@
 
 use std::path::Path;
 
-use rustix::fs::{CWD, FileType, Mode, mknodat};
+use rustix::fd::OwnedFd;
+use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat, open};
 use rustix::io::Errno;
 use tokio_util::sync::CancellationToken;
 
@@ -18,13 +19,13 @@ use super::source::{Source, SourceInfo, Timestamp};
 
 /// The pipe, in the working directory of both runs.
 const PIPE: &str = "sound.pipe";
-/// What ffmpeg says when nobody reads what it writes: before version 6.1, and since.
-const PIPE_CLOSED: [&str; 2] =
-    ["av_interleaved_write_frame(): Broken pipe", "Error submitting a packet to the muxer: Broken pipe"];
 /// What is added to all times on the way: the format between knows none below zero, and sound may begin before the picture.
 const AHEAD_SECONDS: u32 = 3600;
 /// Sound from before this time there is long over when the picture begins.
 const HEARD_SECONDS: u32 = AHEAD_SECONDS - 1;
+
+/// Long holes are filled in pieces of about so many seconds: ffmpeg makes each as a whole in memory.
+const FILLED_SECONDS: u32 = 60;
 
 /// How the second run knows when its sound is to be heard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,20 +66,7 @@ impl Clock {
 
 impl Pipeline {
     /// Both ends of a pipe in `directory`, for `media_seconds` of sound.
-    pub(super) fn feed(
-        &self,
-        source: &Source,
-        wanted: Wanted<'_>,
-        directory: &Path,
-        media_seconds: f64,
-    ) -> Result<Feed, RunError> {
-        match mknodat(CWD, directory.join(PIPE), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0) {
-            // An earlier attempt left it.
-            Ok(()) | Err(Errno::EXIST) => {}
-            Err(error) => {
-                return Err(RunError::Start { program: "the pipe for sound".to_owned(), source: error.into() });
-            }
-        }
+    pub(super) fn feed(&self, source: &Source, wanted: Wanted<'_>, directory: &Path, media_seconds: f64) -> Feed {
         let clock = Clock::of(&wanted);
         let Wanted { info, index, seek_seconds } = wanted;
         let mut arguments = self.ffmpeg_input(source, info.demuxer, seek_seconds, "");
@@ -107,7 +95,7 @@ impl Pipeline {
         let mut invocation = self.ffmpeg_run(Some(source), arguments, directory, media_seconds);
         // It waits while the second run works, and that one is stalled when this one is.
         invocation.stall_time_max = invocation.wall_time_max;
-        Ok(Feed { invocation, input, clock })
+        Feed { invocation, input, clock }
     }
 }
 
@@ -115,16 +103,24 @@ impl Feed {
     /// The beginning of the second run's graph: stereo at 48 kHz, time 0 on the first picture, gaps filled with silence; from
     /// time 0 on if it is to `begin_at_zero`.
     pub(super) fn graph(&self, begin_at_zero: bool) -> String {
-        let ahead = match self.clock {
-            Clock::Stamps => AHEAD_SECONDS,
-            Clock::Count => 0,
-        };
         // Drift is stretched away a little at a time from 10 ms on; holes of 100 ms and more are filled or cut at once.
-        let first = if begin_at_zero { ":first_pts=0" } else { "" };
         // Resampling is forced: a resampler that comes to be when drift is found (same rates) forgets the time, and begins at 0.
-        format!(
-            "[0:0]asetpts=PTS-{ahead}/TB,aresample=48000:flags=res:async=1000:min_comp=0.01:min_hard_comp=0.1{first}"
-        )
+        let first = if begin_at_zero { ":first_pts=0" } else { "" };
+        let filled = format!("aresample=48000:flags=res:async=1000:min_comp=0.01:min_hard_comp=0.1{first}");
+        match self.clock {
+            Clock::Count => format!("[0:0]{filled}"),
+            Clock::Stamps => {
+                // Single silent samples at fixed times, of which those in holes are left: each ends one piece of filling. Both
+                // inputs count microseconds, as ffmpeg 5.1 interleaves in these and says otherwise.
+                let before_all = if begin_at_zero { "isnan(prev_selected_t)+" } else { "" };
+                format!(
+                    "anullsrc=r=48000:cl=stereo:n=1,asetpts=N*{FILLED_SECONDS}/TB,aformat=sample_fmts=flt,asettb=1/1000000[tick];\
+                     [0:0]asetpts=PTS-{AHEAD_SECONDS}/TB,asettb=1/1000000[sound];\
+                     [sound][tick]ainterleave=duration=first,\
+                     aselect='not(eq(samples_n,1))+{before_all}gt(t-prev_selected_t,{FILLED_SECONDS}/2)',{filled}"
+                )
+            }
+        }
     }
 }
 
@@ -138,13 +134,16 @@ pub(super) async fn run_fed(
     cancel: &CancellationToken,
     sink: &mut impl Sink,
 ) -> Result<String, RunError> {
+    let pipe = open_pipe(&feed.directory)?;
     let (no_more_wanted, no_more_comes) = (cancel.child_token(), cancel.child_token());
     let feeding = async {
         let ended = run(feed, &no_more_wanted, &mut |_: &[u8]| Ok(true)).await;
-        if ended.as_ref().is_err_and(|error| !is_unwanted(error)) {
-            // The second run would take what came for all there is, or wait for ever for it to begin.
+        if ended.is_err() {
+            // The second run would wait for ever.
             no_more_comes.cancel();
         }
+        // Only now is there an end to read: before, nobody knows if what came is all there is.
+        drop(pipe);
         ended
     };
     let making = async {
@@ -154,19 +153,21 @@ pub(super) async fn run_fed(
     };
     match tokio::join!(feeding, making) {
         (Ok(said), Ok(more)) => Ok(format!("{said}\n{more}").trim().to_owned()),
-        (Err(error), _) if !is_unwanted(&error) => Err(error),
-        (_, made) => made,
+        // The first run ended because the second one had all that it wanted, or both had to.
+        (Ok(_) | Err(RunError::Cancelled), made) => made,
+        (Err(error), _) => Err(error),
     }
 }
 
-/// Whether the first run only ended because the second one had all that it wanted.
-fn is_unwanted(error: &RunError) -> bool {
-    match error {
-        RunError::Cancelled => true,
-        // Not a connection to the source that broke.
-        RunError::Failed { stderr, .. } => PIPE_CLOSED.iter().any(|said| stderr.contains(said)),
-        _ => false,
-    }
+/// Makes the pipe and opens both of its ends: while this lives, neither run waits for the other to open it or sees it closed.
+fn open_pipe(directory: &Path) -> Result<OwnedFd, RunError> {
+    let path = directory.join(PIPE);
+    let made = match mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0) {
+        // An earlier attempt left it.
+        Ok(()) | Err(Errno::EXIST) => open(&path, OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty()),
+        Err(error) => Err(error),
+    };
+    made.map_err(|error| RunError::Start { program: "the pipe for sound".to_owned(), source: error.into() })
 }
 
 #[cfg(test)]
@@ -175,20 +176,22 @@ mod tests {
 
     use super::*;
 
-    fn shell(script: &str) -> Invocation {
+    fn shell(script: &str, directory: &Path) -> Invocation {
         Invocation {
             program: "sh".into(),
             arguments: ["-c".into(), script.into()].into(),
-            directory: "/".into(),
+            directory: directory.into(),
             wall_time_max: Duration::from_secs(60),
             stall_time_max: Duration::from_secs(60),
             heartbeat: None,
+            source: None,
         }
     }
 
     async fn fed(feed: &str, made: &str) -> Result<String, RunError> {
         let cancel = CancellationToken::new();
-        let both = (shell(feed), shell(made));
+        let directory = tempfile::tempdir().unwrap();
+        let both = (shell(feed, directory.path()), shell(made, directory.path()));
         let mut sink = |_: &[u8]| Ok(true);
         let run = run_fed(&both.0, &both.1, &cancel, &mut sink);
         tokio::time::timeout(Duration::from_secs(10), run).await.expect("one run waits for the other")
@@ -201,16 +204,19 @@ mod tests {
 
     #[tokio::test]
     async fn the_second_run_ends_the_first_when_it_has_all() {
-        assert_eq!(fed("sleep 600", "echo b >&2").await.unwrap(), "b");
-        assert_eq!(
-            fed("echo 'av_interleaved_write_frame(): Broken pipe' >&2; exit 1", "sleep 0.3; echo b >&2").await.unwrap(),
-            "b"
-        );
+        assert_eq!(fed("yes > sound.pipe", "head -c 9 sound.pipe >&2").await.unwrap(), "y\ny\ny\ny\ny");
+    }
+
+    #[tokio::test]
+    async fn the_second_run_sees_an_end_when_all_has_come() {
+        assert_eq!(fed("echo a > sound.pipe", "cat sound.pipe >&2; echo b >&2").await.unwrap(), "a\nb");
     }
 
     #[tokio::test]
     async fn what_the_first_run_failed_of_is_told_and_the_second_does_not_wait() {
-        let RunError::Failed { stderr, .. } = fed("echo damaged >&2; exit 1", "sleep 600").await.unwrap_err() else {
+        let RunError::Failed { stderr, .. } =
+            fed("echo a > sound.pipe; echo damaged >&2; exit 1", "cat sound.pipe").await.unwrap_err()
+        else {
             panic!()
         };
         assert_eq!(stderr, "damaged");

@@ -50,6 +50,7 @@ mod toolchain;
 mod turns;
 mod whole;
 
+pub(crate) use command::READ_TIME_MAX;
 pub use encoded::{Encoded, INIT_FILE, RenditionOutput, Segment, segment_file};
 pub use error::{PipelineError, SourceFault};
 pub use grid::{Chunk, Grid};

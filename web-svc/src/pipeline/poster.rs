@@ -46,8 +46,7 @@ impl Pipeline {
             let from_seconds = info.duration().as_secs_f64() * place;
             let seek = (from_seconds > 0.5).then(|| info.video.start.seconds() + from_seconds);
             let media = info.duration().as_secs_f64() / 10.0;
-            let reading = self.reading(source, info, seek, directory.path(), media);
-            let Reading { mut input, graph, beside } = reading.map_err(|error| error.during(OPERATION))?;
+            let Reading { mut input, graph, beside } = self.reading(source, info, seek, directory.path(), media);
             let tone_mapping = self.tools.tone_mapping;
             input.option(
                 "-filter_complex",

@@ -38,21 +38,18 @@ impl Pipeline {
         seek_seconds: Option<f64>,
         directory: &Path,
         media_seconds: f64,
-    ) -> Result<Reading<'a>, RunError> {
+    ) -> Reading<'a> {
         let video = &info.video;
         if video.drawn {
             let wanted = Wanted { info, index: video.index, seek_seconds };
-            let feed = self.feed(source, wanted, directory, media_seconds)?;
+            let feed = self.feed(source, wanted, directory, media_seconds);
             let graph = drawn_pictures(video, &feed.graph(seek_seconds.is_none()));
-            return Ok(Reading {
-                input: feed.input,
-                graph,
-                beside: Beside { source: None, feed: Some(feed.invocation) },
-            });
+            let beside = Beside { source: None, feed: Some(feed.invocation) };
+            return Reading { input: feed.input, graph, beside };
         }
         let before_input = if video.read_size.is_some() { "-reinit_filter 0" } else { "" };
         let input = self.ffmpeg_input(source, info.demuxer, seek_seconds, before_input);
-        Ok(Reading { input, graph: read_pictures(video), beside: Beside { source: Some(source), feed: None } })
+        Reading { input, graph: read_pictures(video), beside: Beside { source: Some(source), feed: None } }
     }
 }
 

@@ -13,6 +13,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use super::error::PipelineError;
+use super::source::Source;
 
 /// What is kept of a program's standard error: its last words.
 const STDERR_BYTES_MAX: usize = 8 * 1024;
@@ -33,6 +34,8 @@ pub(super) struct Invocation {
     pub(super) stall_time_max: Duration,
     /// A file that grows while the program works silently.
     pub(super) heartbeat: Option<PathBuf>,
+    /// What it reads, if that is not ours: killed when that breaks, as it would take the end for the whole.
+    pub(super) source: Option<Source>,
 }
 
 /// Why a program did not end well.
@@ -44,6 +47,8 @@ pub(super) enum RunError {
     Read(#[from] io::Error),
     #[error("cancelled")]
     Cancelled,
+    #[error("the source could not be read to its end")]
+    Broken,
     #[error("it took longer than {} s", .0.as_secs())]
     WallTime(Duration),
     #[error("it made no progress for {} s", .0.as_secs())]
@@ -94,7 +99,17 @@ pub(super) async fn run(
     let status = child.wait().await?;
     group.disarm();
     let stderr = outcome?;
-    if status.success() { Ok(stderr) } else { Err(RunError::Failed { status, stderr }) }
+    match &invocation.source {
+        Some(source) if source.is_broken() || (status.success() && tells_of_a_break(&stderr)) => Err(RunError::Broken),
+        _ if status.success() => Ok(stderr),
+        _ => Err(RunError::Failed { status, stderr }),
+    }
+}
+
+/// Whether the connection to the source ended on its way, in a run that calls itself well.
+fn tells_of_a_break(stderr: &str) -> bool {
+    const WORDS: [&str; 4] = ["ends prematurely", "Connection timed out", "Connection reset", "Connection refused"];
+    WORDS.iter().any(|words| stderr.contains(words))
 }
 
 /// Runs a program and returns its standard output, at most `bytes_max` of it.
@@ -152,6 +167,7 @@ async fn watch(
     while stdout_open || stderr_open {
         tokio::select! {
             () = cancel.cancelled() => return Err(RunError::Cancelled),
+            () = broken(invocation) => return Err(RunError::Broken),
             () = tokio::time::sleep_until(deadline) => return Err(RunError::WallTime(invocation.wall_time_max)),
             _ = ticks.tick() => pulse.check().await?,
             read = stdout.read(&mut stdout_buffer), if stdout_open => match read? {
@@ -165,6 +181,13 @@ async fn watch(
         }
     }
     Ok(last_words.into_text())
+}
+
+async fn broken(invocation: &Invocation) {
+    match &invocation.source {
+        Some(source) => source.broken().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// When the program last showed a sign of work.
@@ -244,107 +267,4 @@ impl Drop for ProcessGroup {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn shell(script: &str) -> Invocation {
-        Invocation {
-            program: "/bin/sh".into(),
-            arguments: vec!["-c".into(), script.into()],
-            directory: std::env::temp_dir(),
-            wall_time_max: Duration::from_secs(20),
-            stall_time_max: Duration::from_secs(20),
-            heartbeat: None,
-        }
-    }
-
-    /// Whether a process still runs; a zombie does not.
-    fn runs(pid: &str) -> bool {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        stat.rsplit(") ").next().is_some_and(|rest| !rest.is_empty() && !rest.starts_with('Z'))
-    }
-
-    async fn wait_until_gone(pid: &str) {
-        let deadline = Instant::now() + Duration::from_secs(5);
-        while runs(pid) {
-            assert!(Instant::now() < deadline, "process {pid} survived");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    }
-
-    #[tokio::test]
-    async fn output_and_last_words_are_returned() {
-        let (output, stderr) = capture(&shell("echo out; echo err >&2"), &CancellationToken::new(), 100).await.unwrap();
-        assert_eq!((output.as_slice(), stderr.as_str()), (b"out\n".as_slice(), "err"));
-    }
-
-    #[tokio::test]
-    async fn only_the_end_of_a_flood_of_messages_is_kept() {
-        let script = "i=0; while [ $i -lt 2000 ]; do echo message $i >&2; i=$((i+1)); done; exit 3";
-        let error = capture(&shell(script), &CancellationToken::new(), 100).await.unwrap_err();
-        let RunError::Failed { status, stderr } = error else { panic!("{error}") };
-        assert_eq!(status.code(), Some(3));
-        assert!(stderr.len() <= STDERR_BYTES_MAX && stderr.ends_with("message 1999"));
-    }
-
-    #[tokio::test]
-    async fn too_much_output_is_refused() {
-        let error = capture(&shell("yes"), &CancellationToken::new(), 1000).await.unwrap_err();
-        assert!(matches!(error, RunError::TooMuchOutput));
-    }
-
-    #[tokio::test]
-    async fn a_silent_program_is_stalled_unless_its_file_grows() {
-        let directory = tempfile::tempdir().unwrap();
-        let heartbeat = directory.path().join("beat");
-        let script =
-            format!("for i in 1 2 3 4 5 6 7 8; do echo x >> {}; sleep 0.2; done; sleep 9", heartbeat.display());
-        let stall_time_max = Duration::from_millis(900);
-        let started = Instant::now();
-        let invocation = Invocation { stall_time_max, heartbeat: Some(heartbeat), ..shell(&script) };
-        let error = capture(&invocation, &CancellationToken::new(), 100).await.unwrap_err();
-        assert!(matches!(error, RunError::Stalled(_)), "{error}");
-        assert!(started.elapsed() > Duration::from_millis(1900), "the growing file was not noticed");
-    }
-
-    #[tokio::test]
-    async fn the_wall_clock_ends_a_busy_program() {
-        let invocation = Invocation { wall_time_max: Duration::from_millis(300), ..shell("while :; do echo x; done") };
-        let error = capture(&invocation, &CancellationToken::new(), usize::MAX).await.unwrap_err();
-        assert!(matches!(error, RunError::WallTime(_)), "{error}");
-    }
-
-    #[tokio::test]
-    async fn cancelling_kills_grandchildren_too() {
-        let (cancel, mut seen) = (CancellationToken::new(), Vec::new());
-        let trigger = cancel.clone();
-        let mut sink = |piece: &[u8]| {
-            seen.extend_from_slice(piece);
-            if seen.ends_with(b"\n") {
-                trigger.cancel();
-            }
-            Ok(true)
-        };
-        let error = run(&shell("sleep 600 & echo $!; wait"), &cancel, &mut sink).await.unwrap_err();
-        assert!(matches!(error, RunError::Cancelled));
-        wait_until_gone(String::from_utf8(seen).unwrap().trim()).await;
-    }
-
-    #[tokio::test]
-    async fn dropping_the_future_kills_grandchildren_too() {
-        let (sender, receiver) = tokio::sync::oneshot::channel();
-        let mut sender = Some(sender);
-        let mut sink = |piece: &[u8]| {
-            if let Some(sender) = sender.take() {
-                sender.send(String::from_utf8_lossy(piece).trim().to_owned()).unwrap();
-            }
-            Ok(true)
-        };
-        let (invocation, cancel) = (shell("sleep 600 & echo $!; wait"), CancellationToken::new());
-        let pid = tokio::select! {
-            ended = run(&invocation, &cancel, &mut sink) => panic!("{ended:?}"),
-            pid = receiver => pid.unwrap(),
-        };
-        wait_until_gone(&pid).await;
-    }
-}
+mod tests;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
 use triton_api::Language;
 use url::Url;
 
@@ -11,9 +12,13 @@ use super::rate::FrameRate;
 use super::sniff::Demuxer;
 
 /// A source that can be read over plain HTTP with byte ranges, normally from this process's own loopback address.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// ffmpeg takes an end for the end, wherever it comes, and says that all went well. So whoever serves a source has to say when
+/// it cannot be read on, before the connection ends: nothing is taken over of what came of it, nor made of it from then on.
+#[derive(Debug, Clone)]
 pub struct Source {
     url: Url,
+    broken: CancellationToken,
 }
 
 /// A URL that ffmpeg is not allowed to open.
@@ -24,12 +29,30 @@ pub struct NotHttp(String);
 impl Source {
     /// A source at `url`, which has to be `http`: ffmpeg is allowed no other protocol.
     pub fn new(url: Url) -> Result<Self, NotHttp> {
-        if url.scheme() == "http" { Ok(Self { url }) } else { Err(NotHttp(url.scheme().to_owned())) }
+        if url.scheme() != "http" {
+            return Err(NotHttp(url.scheme().to_owned()));
+        }
+        Ok(Self { url, broken: CancellationToken::new() })
     }
 
     /// The address.
     pub fn url(&self) -> &Url {
         &self.url
+    }
+
+    /// Says that it could not be read to where somebody wanted.
+    pub fn set_broken(&self) {
+        self.broken.cancel();
+    }
+
+    /// Whether it could not be read to where somebody wanted.
+    pub fn is_broken(&self) -> bool {
+        self.broken.is_cancelled()
+    }
+
+    /// Waits until [`Source::is_broken`].
+    pub(super) async fn broken(&self) {
+        self.broken.cancelled().await;
     }
 }
 

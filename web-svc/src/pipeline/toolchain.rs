@@ -78,6 +78,7 @@ async fn ask(sandbox: &Sandbox, program: &Path, arguments: &[&str]) -> Result<St
         wall_time_max: ASK_TIME_MAX,
         stall_time_max: ASK_TIME_MAX,
         heartbeat: None,
+        source: None,
     };
     match capture(&invocation, &CancellationToken::new(), ASK_BYTES_MAX).await {
         Ok((output, _)) => Ok(String::from_utf8_lossy(&output).into_owned()),

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use web_svc::pipeline::{PipelineError, SourceFault};
+use web_svc::pipeline::{Limits, PipelineError, Plan, SourceFault};
 
 use crate::encoding::{Bench, Published};
 use crate::fixture::{click_times, clicks, frame_numbers, input, make, numbered};
@@ -123,6 +123,20 @@ async fn sound_that_began_an_hour_before_the_picture_is_heard_with_it() {
     let inputs = [offset, input(&bench.path("picture.mp4")), sound].concat();
     make(&bench.path("a.mkv"), &inputs, "-map 0 -map 1 -c copy");
     assert_heard(&bench.publish("a.mkv").await, 0..10, 0.03);
+}
+
+#[tokio::test]
+async fn long_holes_beside_pictures_are_filled_a_little_at_a_time() {
+    const HOLE: u32 = 900;
+    // Filled at once, half an hour takes 1.6 GB.
+    let bench = Bench::with_limits(Limits { memory_bytes_max: 700 << 20, ..Limits::default() }).await;
+    let sound = input(&bench.path(&with_a_hole(&bench, HOLE)));
+    let late = ["-itsoffset".to_owned(), HOLE.to_string()].to_vec();
+    let inputs = [numbered("1", 2 * HOLE + 20, "160:120"), late, sound].concat();
+    make(&bench.path("a.mkv"), &inputs, "-map 0 -map 1 -c:v libx264 -preset ultrafast -c:a copy");
+    let plan = Plan::new(bench.probe("a.mkv").await.unwrap());
+    let published = bench.publish_sound("a.mkv", plan).await;
+    assert_heard(&published, (HOLE..HOLE + 10).chain(2 * HOLE + 10..2 * HOLE + 20), 0.11);
 }
 
 #[tokio::test]

@@ -68,7 +68,7 @@ impl Bench {
     pub(crate) async fn publish_plan(&self, name: &str, plan: Plan) -> Published {
         let source = self.server.source(name);
         let root = self.path(&format!("{name}.out"));
-        let (mut video, mut audio) = (Vec::new(), Vec::new());
+        let mut video = Vec::new();
         for chunk in &plan.grid.chunks {
             let encoded = self.encode_chunk(&plan, chunk.index, &source).await;
             encoded.renditions.iter().for_each(|output| publish_output(&root, output, &mut video));
@@ -80,6 +80,14 @@ impl Bench {
                 extra.renditions.iter().for_each(|output| publish_output(&root, output, &mut video));
             }
         }
+        Published { video, ..self.publish_sound(name, plan).await }
+    }
+
+    /// Encodes the sound alone.
+    pub(crate) async fn publish_sound(&self, name: &str, plan: Plan) -> Published {
+        let source = self.server.source(name);
+        let root = self.path(&format!("{name}.out"));
+        let mut audio = Vec::new();
         for position in 0..plan.audio.len() {
             let cancel = CancellationToken::new();
             let made = Mutex::new(&mut audio);
@@ -90,7 +98,7 @@ impl Bench {
             let work = self.directory.path();
             self.pipeline.encode_audio(&plan, position, &source, work, |_| (), take, &cancel).await.unwrap();
         }
-        Published { root, plan, video, audio }
+        Published { root, plan, video: Vec::new(), audio }
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod av1;
 mod borders;
+mod breaks;
 mod captions;
 mod changes;
 mod clock;

@@ -171,7 +171,9 @@ async fn a_worker_killed_after_it_has_stored_a_chunk_and_before_it_says_so_leave
     // Init segment and segment of two renditions on three nodes.
     eventually(SETTLE_DEADLINE, || async { blobs(&installation).await >= before + 2 * 2 * 3 }).await;
     worker.process.kill();
-    installation.etcd.member(0).resume();
+    // What the worker has told it waits in its socket, where it would still read it.
+    installation.etcd.stop_all();
+    installation.etcd.restart_all().await;
     worker.restart().await;
     let video = installation.webs[0].ready(id, READY_DEADLINE).await;
     let again = jobs(&installation).await.into_iter().find(|other| other.id == job.id).unwrap();
