@@ -18,7 +18,7 @@ pub mod ring;
 pub mod routes;
 pub mod sandbox;
 pub mod service;
-mod source;
+pub mod source;
 pub mod store;
 pub mod upload;
 pub mod work;

@@ -5,6 +5,7 @@ mod cluster;
 mod deletes;
 mod hot;
 mod layouts;
+mod originals;
 mod reads;
 mod writes;
 
