@@ -22,7 +22,7 @@ use axum::{
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, stream};
 use http::{StatusCode, header};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, time::timeout};
 use tokio_util::sync::CancellationToken;
 use triton_api::{
     VideoId,
@@ -32,12 +32,12 @@ use uuid::Uuid;
 
 use crate::{
     original,
-    pipeline::{READ_TIME_MAX, Source},
-    ring::Ring,
+    pipeline::{Break, READ_TIME_MAX, Source},
+    ring::{Ring, RingError},
 };
 
-/// The longest wait for the next bytes of an original: half of ffmpeg's own, which takes what it has for all there is.
-const PIECE_TIME_MAX: Duration = Duration::from_secs(READ_TIME_MAX.as_secs() / 2);
+/// The longest wait for the next bytes of an original: shorter than ffmpeg's own, which takes what it has for all there is.
+const PIECE_TIME_MAX: Duration = READ_TIME_MAX.saturating_sub(Duration::from_secs(5));
 
 /// Originals that can be read right now. Cloning is cheap.
 #[derive(Clone)]
@@ -133,32 +133,46 @@ async fn read(State(sources): State<Sources>, Path(token): Path<Uuid>, request: 
     if status == StatusCode::PARTIAL_CONTENT {
         response = response.header(header::CONTENT_RANGE, range::content_range(&part, len_bytes));
     }
-    let body = Body::from_stream(watched(original::read(sources.ring.clone(), id, part), source, PIECE_TIME_MAX));
+    let wanted = part.end - part.start;
+    let bytes = original::read(sources.ring.clone(), id, part);
+    let body = Body::from_stream(watched(bytes, wanted, source, PIECE_TIME_MAX));
     response.body(body).unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
 }
 
-/// The bytes, for which `source` breaks before it can be seen that they end early.
-fn watched<E: std::error::Error + Send + Sync + 'static>(
-    bytes: impl Stream<Item = Result<Bytes, E>> + Send,
+/// The bytes, `wanted` of them, for which `source` breaks before it can be seen that they end early.
+fn watched(
+    bytes: impl Stream<Item = Result<Bytes, RingError>> + Send,
+    wanted: u64,
     source: Source,
     piece_time_max: Duration,
 ) -> impl Stream<Item = io::Result<Bytes>> + Send {
-    stream::unfold(Some(Box::pin(bytes)), move |bytes| {
+    stream::unfold(Some((Box::pin(bytes), wanted)), move |state| {
         let source = source.clone();
         async move {
-            let mut bytes = bytes?;
+            let (mut bytes, wanted) = state?;
             // The time runs while bytes are wanted; cancel safe, as a reader who goes away wants none.
-            let error = match tokio::time::timeout(piece_time_max, bytes.next()).await {
-                Ok(Some(Ok(piece))) => return Some((Ok(piece), Some(bytes))),
-                Ok(Some(Err(error))) => io::Error::other(error),
-                Ok(None) => return None,
-                Err(_) => io::ErrorKind::TimedOut.into(),
+            let (how, error) = match timeout(piece_time_max, bytes.next()).await {
+                Ok(Some(Ok(piece))) => {
+                    let wanted = wanted.saturating_sub(piece.len() as u64);
+                    return Some((Ok(piece), Some((bytes, wanted))));
+                }
+                Ok(None) if wanted == 0 => return None,
+                Ok(None) => (Break::Other, io::ErrorKind::UnexpectedEof.into()),
+                Ok(Some(Err(error))) => (how(&error), io::Error::other(error)),
+                Err(_) => (Break::Away, io::ErrorKind::TimedOut.into()),
             };
             tracing::warn!(%error, "an original cannot be read on");
-            source.set_broken();
+            source.set_broken(how);
             Some((Err(error), None))
         }
     })
+}
+
+fn how(error: &RingError) -> Break {
+    match error {
+        RingError::Unavailable { .. } | RingError::StaleLayout { .. } => Break::Away,
+        _ => Break::Other,
+    }
 }
 
 #[cfg(test)]
@@ -173,19 +187,24 @@ mod tests {
         Source::new("http://127.0.0.1:1/x".parse().unwrap()).unwrap()
     }
 
-    fn pieces(count: usize) -> impl Iterator<Item = io::Result<Bytes>> {
+    fn pieces(count: usize) -> impl Iterator<Item = Result<Bytes, RingError>> {
         (0..count).map(|_| Ok(Bytes::from_static(b"piece")))
+    }
+
+    fn away() -> RingError {
+        let key = "v/a".parse().unwrap();
+        RingError::Unavailable { operation: "read", key, detail: "no answer".to_owned() }
     }
 
     #[tokio::test]
     async fn a_source_breaks_before_its_reader_sees_the_error() {
         let source = source();
-        let bytes = stream::iter(pieces(1).chain([Err(io::ErrorKind::NotConnected.into())]).chain(pieces(1)));
-        let mut bytes = std::pin::pin!(watched(bytes, source.clone(), SHORT));
+        let bytes = stream::iter(pieces(1).chain([Err(away())]).chain(pieces(1)));
+        let mut bytes = std::pin::pin!(watched(bytes, 10, source.clone(), SHORT));
         assert!(bytes.next().await.unwrap().is_ok());
         assert!(!source.is_broken());
         assert!(bytes.next().await.unwrap().is_err());
-        assert!(source.is_broken());
+        assert!(source.is_broken() && source.is_away());
         assert!(bytes.next().await.is_none());
     }
 
@@ -193,7 +212,7 @@ mod tests {
     async fn a_source_that_gives_nothing_for_long_breaks_and_one_that_is_not_asked_does_not() {
         let source = source();
         let bytes = stream::iter(pieces(2)).chain(stream::pending());
-        let mut bytes = std::pin::pin!(watched(bytes, source.clone(), SHORT));
+        let mut bytes = std::pin::pin!(watched(bytes, 10, source.clone(), SHORT));
         assert!(bytes.next().await.unwrap().is_ok());
         tokio::time::sleep(SHORT * 3).await;
         assert!(bytes.next().await.unwrap().is_ok());
@@ -203,10 +222,18 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_source_that_lacks_bytes_breaks_and_is_not_away() {
+        let source = source();
+        let told: Vec<_> = watched(stream::iter(pieces(1)), 6, source.clone(), SHORT).collect().await;
+        assert!(told.len() == 2 && told[1].is_err());
+        assert!(source.is_broken() && !source.is_away());
+    }
+
+    #[tokio::test]
     async fn a_whole_source_and_one_whose_reader_goes_away_do_not_break() {
         let source = source();
-        assert_eq!(watched(stream::iter(pieces(2)), source.clone(), SHORT).count().await, 2);
-        let mut bytes = Box::pin(watched(stream::pending::<Result<Bytes, io::Error>>(), source.clone(), SHORT));
+        assert_eq!(watched(stream::iter(pieces(2)), 10, source.clone(), SHORT).count().await, 2);
+        let mut bytes = Box::pin(watched(stream::pending::<Result<Bytes, RingError>>(), 10, source.clone(), SHORT));
         assert!(bytes.next().now_or_never().is_none());
         drop(bytes);
         assert!(!source.is_broken());

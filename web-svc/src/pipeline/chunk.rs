@@ -197,7 +197,9 @@ pub(super) fn recording_file(index: usize) -> String {
 fn attempts(plan: &Plan, chunk: &Chunk) -> Vec<Attempt> {
     let video = &plan.info.video;
     // The container's word on its end is not exact, so the last chunk takes what there is, within reason.
-    let grace = if plan.grid.is_last(chunk.index) { u64::from(video.frame_rate.gop_frames()) } else { 0 };
+    // Sound says it exactly, and the end of what is drawn of it reaches the filters of ffmpeg 7 in wrong units.
+    let is_open = plan.grid.is_last(chunk.index) && !video.drawn;
+    let grace = if is_open { u64::from(video.frame_rate.gop_frames()) } else { 0 };
     let window = Window { start: chunk.start_frame, end: chunk.start_frame + chunk.frames() + grace };
     let start_seconds = video.frame_rate.seconds(chunk.start_frame);
     // Where the grid is the source's own keyframes, a chunk begins with one; half a frame later, it is not missed.

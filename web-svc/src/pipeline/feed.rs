@@ -13,11 +13,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::Pipeline;
 use super::command::Arguments;
-use super::run::{Invocation, RunError, Sink, run};
+use super::run::{Invocation, RunError, Sink, run, run_on};
 use super::sniff::Demuxer;
 use super::source::{Source, SourceInfo, Timestamp};
 
-/// The pipe, in the working directory of both runs.
+/// The pipe, in the working directory of the first run.
 const PIPE: &str = "sound.pipe";
 /// What is added to all times on the way: the format between knows none below zero, and sound may begin before the picture.
 const AHEAD_SECONDS: u32 = 3600;
@@ -26,6 +26,8 @@ const HEARD_SECONDS: u32 = AHEAD_SECONDS - 1;
 
 /// Long holes are filled in pieces of about so many seconds: ffmpeg makes each as a whole in memory.
 const FILLED_SECONDS: u32 = 60;
+/// What tells a tick from sound: so many samples in one frame, as no codec has.
+const TICK_SAMPLES: u32 = 37;
 
 /// How the second run knows when its sound is to be heard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,7 +81,7 @@ impl Pipeline {
             .option("-filter_complex", graph)
             .words("-map [a0] -map_metadata -1 -map_chapters -1 -c:a pcm_f32le -f");
         let mut input = self.ffmpeg_alone();
-        input.words("-copyts -protocol_whitelist file -threads").word(self.settings.threads.to_string());
+        input.words("-copyts -protocol_whitelist pipe -threads").word(self.settings.threads.to_string());
         match clock {
             Clock::Stamps => {
                 arguments.words("nut");
@@ -91,7 +93,7 @@ impl Pipeline {
             }
         }
         arguments.word(PIPE);
-        input.words("-i").word(PIPE);
+        input.words("-i pipe:0");
         let mut invocation = self.ffmpeg_run(Some(source), arguments, directory, media_seconds);
         // It waits while the second run works, and that one is stalled when this one is.
         invocation.stall_time_max = invocation.wall_time_max;
@@ -110,14 +112,16 @@ impl Feed {
         match self.clock {
             Clock::Count => format!("[0:0]{filled}"),
             Clock::Stamps => {
-                // Single silent samples at fixed times, of which those in holes are left: each ends one piece of filling. Both
+                // A few silent samples at fixed times, of which those in holes are left: each ends one piece of filling. They
+                // come half a second early, so that what is left of the hole is filled at once and not stretched away. Both
                 // inputs count microseconds, as ffmpeg 5.1 interleaves in these and says otherwise.
                 let before_all = if begin_at_zero { "isnan(prev_selected_t)+" } else { "" };
                 format!(
-                    "anullsrc=r=48000:cl=stereo:n=1,asetpts=N*{FILLED_SECONDS}/TB,aformat=sample_fmts=flt,asettb=1/1000000[tick];\
+                    "anullsrc=r=48000:cl=stereo:n={TICK_SAMPLES},asetpts=N/{TICK_SAMPLES}*{FILLED_SECONDS}/TB,aformat=sample_fmts=flt,asettb=1/1000000[tick];\
                      [0:0]asetpts=PTS-{AHEAD_SECONDS}/TB,asettb=1/1000000[sound];\
                      [sound][tick]ainterleave=duration=first,\
-                     aselect='not(eq(samples_n,1))+{before_all}gt(t-prev_selected_t,{FILLED_SECONDS}/2)',{filled}"
+                     aselect='not(eq(samples_n,{TICK_SAMPLES}))+{before_all}gt(t-prev_selected_t,{FILLED_SECONDS}/2)',\
+                     asetpts='PTS-eq(NB_SAMPLES,{TICK_SAMPLES})*gt(T,1)*0.5/TB',{filled}"
                 )
             }
         }
@@ -134,7 +138,7 @@ pub(super) async fn run_fed(
     cancel: &CancellationToken,
     sink: &mut impl Sink,
 ) -> Result<String, RunError> {
-    let pipe = open_pipe(&feed.directory)?;
+    let (pipe, input) = open_pipe(&feed.directory)?;
     let (no_more_wanted, no_more_comes) = (cancel.child_token(), cancel.child_token());
     let feeding = async {
         let ended = run(feed, &no_more_wanted, &mut |_: &[u8]| Ok(true)).await;
@@ -147,7 +151,7 @@ pub(super) async fn run_fed(
         ended
     };
     let making = async {
-        let made = run(invocation, &no_more_comes, sink).await;
+        let made = run_on(input.into(), invocation, &no_more_comes, sink).await;
         no_more_wanted.cancel();
         made
     };
@@ -159,15 +163,16 @@ pub(super) async fn run_fed(
     }
 }
 
-/// Makes the pipe and opens both of its ends: while this lives, neither run waits for the other to open it or sees it closed.
-fn open_pipe(directory: &Path) -> Result<OwnedFd, RunError> {
+/// Makes the pipe, and opens both of its ends, which keep it from ending, and the one to read from.
+fn open_pipe(directory: &Path) -> Result<(OwnedFd, OwnedFd), RunError> {
     let path = directory.join(PIPE);
-    let made = match mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0) {
+    let open = |how| open(&path, how | OFlags::CLOEXEC, Mode::empty());
+    let opened = match mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0) {
         // An earlier attempt left it.
-        Ok(()) | Err(Errno::EXIST) => open(&path, OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty()),
+        Ok(()) | Err(Errno::EXIST) => open(OFlags::RDWR).and_then(|both| Ok((both, open(OFlags::RDONLY)?))),
         Err(error) => Err(error),
     };
-    made.map_err(|error| RunError::Start { program: "the pipe for sound".to_owned(), source: error.into() })
+    opened.map_err(|error| RunError::Start { program: "the pipe for sound".to_owned(), source: error.into() })
 }
 
 #[cfg(test)]
@@ -199,23 +204,24 @@ mod tests {
 
     #[tokio::test]
     async fn what_both_said_is_known() {
-        assert_eq!(fed("echo a >&2", "echo b >&2; sleep 0.2").await.unwrap(), "a\nb");
+        assert_eq!(fed("echo a >&2", "echo b >&2; cat").await.unwrap(), "a\nb");
     }
 
     #[tokio::test]
     async fn the_second_run_ends_the_first_when_it_has_all() {
-        assert_eq!(fed("yes > sound.pipe", "head -c 9 sound.pipe >&2").await.unwrap(), "y\ny\ny\ny\ny");
+        assert_eq!(fed("yes > sound.pipe", "head -c 9 >&2").await.unwrap(), "y\ny\ny\ny\ny");
     }
 
     #[tokio::test]
     async fn the_second_run_sees_an_end_when_all_has_come() {
-        assert_eq!(fed("echo a > sound.pipe", "cat sound.pipe >&2; echo b >&2").await.unwrap(), "a\nb");
+        // It begins long after the first one has ended.
+        assert_eq!(fed("echo a > sound.pipe", "sleep 0.3; cat >&2; echo b >&2").await.unwrap(), "a\nb");
     }
 
     #[tokio::test]
     async fn what_the_first_run_failed_of_is_told_and_the_second_does_not_wait() {
         let RunError::Failed { stderr, .. } =
-            fed("echo a > sound.pipe; echo damaged >&2; exit 1", "cat sound.pipe").await.unwrap_err()
+            fed("echo a > sound.pipe; echo damaged >&2; exit 1", "cat").await.unwrap_err()
         else {
             panic!()
         };

@@ -60,7 +60,7 @@ pub use presentation::{AudioRendition, Growth, Presentation, SegmentInfo, Track,
 pub use rate::{FrameRate, UnknownFrameRate};
 pub use rendition::{InvalidRenditionName, RenditionName};
 pub use sniff::{Demuxer, SNIFF_BYTES, sniff};
-pub use source::{AudioTrack, Colour, NotHttp, Source, SourceInfo, TextTrack, Timestamp, VideoStream};
+pub use source::{AudioTrack, Break, Colour, NotHttp, Source, SourceInfo, TextTrack, Timestamp, VideoStream};
 pub use storyboard::Storyboard;
 pub use text_rendition::TextRendition;
 pub use toolchain::Toolchain;

@@ -11,6 +11,7 @@ use super::command::Arguments;
 use super::error::PipelineError;
 use super::filters::still_graph;
 use super::reading::{Beside, Reading};
+use super::run::RunError;
 use super::source::{Source, SourceInfo};
 
 const OPERATION: &str = "make the poster";
@@ -66,6 +67,10 @@ impl Pipeline {
         }
         if cancel.is_cancelled() {
             return Err(PipelineError::Cancelled);
+        }
+        if source.is_broken() {
+            // What was found may be dark, and there is better further on.
+            return Err(RunError::Broken.during(OPERATION));
         }
         best.map(|(_, picture)| picture).ok_or_else(|| PipelineError::transient(OPERATION, "no picture could be read"))
     }

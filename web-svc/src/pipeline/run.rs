@@ -13,7 +13,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use super::error::PipelineError;
-use super::source::Source;
+use super::source::{Break, Source};
 
 /// What is kept of a program's standard error: its last words.
 const STDERR_BYTES_MAX: usize = 8 * 1024;
@@ -87,10 +87,20 @@ pub(super) async fn run(
     cancel: &CancellationToken,
     sink: &mut impl Sink,
 ) -> Result<String, RunError> {
+    run_on(Stdio::null(), invocation, cancel, sink).await
+}
+
+/// The same with an input.
+pub(super) async fn run_on(
+    input: Stdio,
+    invocation: &Invocation,
+    cancel: &CancellationToken,
+    sink: &mut impl Sink,
+) -> Result<String, RunError> {
     if cancel.is_cancelled() {
         return Err(RunError::Cancelled);
     }
-    let mut child = spawn(invocation)?;
+    let mut child = spawn(input, invocation)?;
     let mut group = ProcessGroup::of(&child);
     let outcome = watch(invocation, &mut child, cancel, sink).await;
     group.kill();
@@ -98,12 +108,16 @@ pub(super) async fn run(
     child.start_kill().ok();
     let status = child.wait().await?;
     group.disarm();
-    let stderr = outcome?;
-    match &invocation.source {
-        Some(source) if source.is_broken() || (status.success() && tells_of_a_break(&stderr)) => Err(RunError::Broken),
-        _ if status.success() => Ok(stderr),
-        _ => Err(RunError::Failed { status, stderr }),
+    if let Some(source) = &invocation.source {
+        if status.success() && outcome.as_ref().is_ok_and(|stderr| tells_of_a_break(stderr)) {
+            source.set_broken(Break::Other);
+        }
+        if source.is_broken() {
+            return Err(RunError::Broken);
+        }
     }
+    let stderr = outcome?;
+    if status.success() { Ok(stderr) } else { Err(RunError::Failed { status, stderr }) }
 }
 
 /// Whether the connection to the source ended on its way, in a run that calls itself well.
@@ -130,7 +144,7 @@ pub(super) async fn capture(
     Ok((output, stderr))
 }
 
-fn spawn(invocation: &Invocation) -> Result<Child, RunError> {
+fn spawn(input: Stdio, invocation: &Invocation) -> Result<Child, RunError> {
     Command::new(&invocation.program)
         .args(&invocation.arguments)
         .current_dir(&invocation.directory)
@@ -138,7 +152,7 @@ fn spawn(invocation: &Invocation) -> Result<Child, RunError> {
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap_or_else(|| "/usr/bin:/bin".into()))
         .envs([("LC_ALL", "C"), ("SVT_LOG", "1")]) // SVT-AV1 would fill the standard error with its settings.
-        .stdin(Stdio::null())
+        .stdin(input)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0)

@@ -1,5 +1,6 @@
 //! Where the bytes of a source are, and what is known about them once probed.
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -18,7 +19,22 @@ use super::sniff::Demuxer;
 #[derive(Debug, Clone)]
 pub struct Source {
     url: Url,
-    broken: CancellationToken,
+    broken: Arc<Broken>,
+}
+
+#[derive(Debug, Default)]
+struct Broken {
+    how: OnceLock<Break>,
+    token: CancellationToken,
+}
+
+/// Why a source cannot be read on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Break {
+    /// Those who have its bytes do not answer now.
+    Away,
+    /// Anything else.
+    Other,
 }
 
 /// A URL that ffmpeg is not allowed to open.
@@ -32,7 +48,7 @@ impl Source {
         if url.scheme() != "http" {
             return Err(NotHttp(url.scheme().to_owned()));
         }
-        Ok(Self { url, broken: CancellationToken::new() })
+        Ok(Self { url, broken: Arc::default() })
     }
 
     /// The address.
@@ -40,19 +56,25 @@ impl Source {
         &self.url
     }
 
-    /// Says that it could not be read to where somebody wanted.
-    pub fn set_broken(&self) {
-        self.broken.cancel();
+    /// Says that it could not be read to where somebody wanted. The first word stands.
+    pub fn set_broken(&self, how: Break) {
+        self.broken.how.get_or_init(|| how);
+        self.broken.token.cancel();
     }
 
     /// Whether it could not be read to where somebody wanted.
     pub fn is_broken(&self) -> bool {
-        self.broken.is_cancelled()
+        self.broken.token.is_cancelled()
+    }
+
+    /// Whether it could not, and that is no fault of anything but the moment.
+    pub fn is_away(&self) -> bool {
+        self.broken.how.get() == Some(&Break::Away)
     }
 
     /// Waits until [`Source::is_broken`].
     pub(super) async fn broken(&self) {
-        self.broken.cancelled().await;
+        self.broken.token.cancelled().await;
     }
 }
 

@@ -29,7 +29,7 @@ pub(super) async fn failed(app: &App, leased: &Leased, error: &WorkError) -> Res
     if let WorkError::Journal(_) | WorkError::Store(_) = error {
         return try_again(app, leased, failures, OUTAGE_PAUSE, "the metadata cannot be written or read").await;
     }
-    if error.is_storage_outage() || is_source_away(app, leased, error).await {
+    if error.is_storage_outage() {
         return try_again(app, leased, failures, OUTAGE_PAUSE, "the storage nodes do not answer").await;
     }
     let failures = failures + 1;
@@ -49,14 +49,6 @@ pub(super) async fn failed(app: &App, leased: &Leased, error: &WorkError) -> Res
         };
     }
     try_again(app, leased, failures, BACKOFF * 2_u32.pow(failures), &chain(error)).await
-}
-
-/// Whether ffmpeg failed because the original cannot be read right now: it only knows that its input ended.
-async fn is_source_away(app: &App, leased: &Leased, error: &WorkError) -> bool {
-    let around_the_source =
-        matches!(error, WorkError::Pipeline(PipelineError::Transient { .. } | PipelineError::Unfit(_)));
-    let part = VideoRecord::original_part(leased.job.video_id, 0);
-    around_the_source && app.ring.head(&part).await.is_err_and(|error| error.is_transient())
 }
 
 async fn try_again(

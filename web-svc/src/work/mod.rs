@@ -26,6 +26,9 @@ pub enum WorkError {
     /// The source, ffmpeg or this machine.
     #[error(transparent)]
     Pipeline(#[from] PipelineError),
+    /// ffmpeg could not read the original to its end, because the storage nodes do not answer.
+    #[error("the storage nodes that have the original do not answer")]
+    SourceAway,
     /// The storage nodes.
     #[error(transparent)]
     Ring(#[from] RingError),
@@ -57,7 +60,7 @@ impl WorkError {
 
     /// Whether the attempt failed for want of the storage nodes: no fault of the job, however often.
     fn is_storage_outage(&self) -> bool {
-        matches!(self, Self::Ring(RingError::Unavailable { .. } | RingError::StaleLayout { .. }))
+        matches!(self, Self::SourceAway | Self::Ring(RingError::Unavailable { .. } | RingError::StaleLayout { .. }))
     }
 
     /// Whether the attempt ended because somebody wanted it to.

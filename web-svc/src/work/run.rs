@@ -74,14 +74,18 @@ async fn work(app: &App, leased: &Leased) -> Result<(), WorkError> {
     let video = app.store.video(job.video_id).await?.ok_or(WorkError::Gone)?;
     let plan: Plan = app.store.get(&RecordKey::plan(job.video_id, job.generation)).await?.ok_or(WorkError::Gone)?.value;
     let source = app.sources.open(job.video_id, video.value.original.len_bytes);
-    let result = match job.kind {
-        JobKind::Chunk { index } => chunk::pictures(app, leased, &plan, source.source(), index).await?,
-        JobKind::Extra { index } => chunk::extra(app, leased, &plan, source.source(), index).await?,
-        JobKind::Audio { index } => chunk::sound(app, leased, &plan, source.source(), index).await?,
+    let made = match job.kind {
+        JobKind::Chunk { index } => chunk::pictures(app, leased, &plan, source.source(), index).await,
+        JobKind::Extra { index } => chunk::extra(app, leased, &plan, source.source(), index).await,
+        JobKind::Audio { index } => chunk::sound(app, leased, &plan, source.source(), index).await,
         // The publications ended above.
         JobKind::Poster | JobKind::Finalize | JobKind::FinalizeExtra => {
-            stills::make(app, leased, &plan, source.source()).await?
+            stills::make(app, leased, &plan, source.source()).await
         }
     };
+    let result = made.map_err(|error| match error {
+        WorkError::Pipeline(_) if source.source().is_away() && !error.is_cancelled() => WorkError::SourceAway,
+        other => other,
+    })?;
     leased.finish(app, Change::new(), Some(result)).await
 }

@@ -16,7 +16,7 @@ use futures_util::{StreamExt, stream};
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use tokio::task::JoinHandle;
 use tokio_util::io::ReaderStream;
-use web_svc::pipeline::Source;
+use web_svc::pipeline::{Break, Source};
 
 pub(crate) struct FileServer {
     address: SocketAddr,
@@ -116,7 +116,7 @@ impl Files {
         let breaks_at = self.breaks_at.load(Ordering::Relaxed).clamp(range.start, range.end);
         let told = Arc::clone(&self.told);
         let broken = (breaks_at < range.end).then_some(async move {
-            told.lock().unwrap().iter().for_each(Source::set_broken);
+            told.lock().unwrap().iter().for_each(|source| source.set_broken(Break::Other));
             Err(io::ErrorKind::ConnectionReset.into())
         });
         let bytes = ReaderStream::new(file.take(breaks_at - range.start));

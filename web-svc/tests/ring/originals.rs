@@ -27,6 +27,6 @@ async fn an_original_that_the_ring_cannot_give_whole_breaks_its_source() {
     assert!(!source.source().is_broken());
     cluster.nodes[0].proxy.fault(Fault::CutAfter(700_000));
     read(&source).await.unwrap_err();
-    assert!(source.source().is_broken());
+    assert!(source.source().is_broken() && source.source().is_away());
     assert!(!sources.open(id, 2 * MIB as u64).source().is_broken());
 }
