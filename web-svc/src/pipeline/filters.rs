@@ -9,12 +9,6 @@ use super::storyboard::Storyboard;
 /// The file, in ffmpeg's working directory, that lists every frame on the output's clock before the window is cut out.
 pub(super) const FRAME_LIST: &str = "frames.txt";
 
-/// The waves of a sound without pictures, of both channels.
-const DRAWN_COLOURS: &str = "0x5B9BFF|0x5B9BFF";
-/// So many of them a second: more flicker, and cost more. Each has a whole number of samples in each of 640 columns, and lasts
-/// two pictures.
-const DRAWN_RATE: &str = "25/2";
-
 /// Frames of the output, counted from the start of the video: from `start` to before `end`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Window {
@@ -24,7 +18,7 @@ pub(super) struct Window {
 
 /// The graph that turns the source into the pictures of one window for every rung, labelled `v0`, `v1` and so on.
 ///
-/// `pictures` is how the graph begins: [`read_pictures`] or [`drawn_pictures`].
+/// `pictures` is how the graph begins: [`read_pictures`] or [`drawn_pictures`](super::waves::drawn_pictures).
 ///
 /// The recipe: put time 0 on the first picture, resample to the constant rate (whose time stamps are frame numbers), cut out the
 /// window by those numbers, and start it at 0. If `from_start`, nothing was sought, and a hole before the first picture is filled.
@@ -68,17 +62,6 @@ pub(super) fn read_pictures(video: &VideoStream) -> String {
     let size = video.read_size.map(|[width, height]| format!(",scale={width}:{height}")).unwrap_or_default();
     let deinterlaced = if video.interlaced { ",bwdif=mode=send_frame:deint=interlaced" } else { "" };
     format!("[0:{index}]setpts=PTS-({}){size}{deinterlaced}", start.ticks)
-}
-
-/// The beginning of a graph: pictures drawn of `sound`, the graph of a [`Feed`](super::feed::Feed).
-pub(super) fn drawn_pictures(video: &VideoStream, sound: &str) -> String {
-    let VideoStream { width, height, .. } = video;
-    let end = video.frame_rate.seconds(video.frames);
-    // The end is ours: that of a source with a fine clock reaches the filters in wrong units.
-    format!(
-        "{sound},aformat=channel_layouts=stereo,apad,atrim=end={end:.6},\
-         showwaves=size={width}x{height}:rate={DRAWN_RATE}:mode=cline:scale=sqrt:draw=full:colors={DRAWN_COLOURS}"
-    )
 }
 
 /// The rung that each rung is scaled from, or `None` for the source: the smallest that has half as many lines again, which costs

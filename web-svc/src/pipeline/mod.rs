@@ -48,6 +48,7 @@ mod storyboard;
 mod text_rendition;
 mod toolchain;
 mod turns;
+mod waves;
 mod whole;
 
 pub(crate) use command::READ_TIME_MAX;

@@ -13,11 +13,11 @@ use super::report::{Report, Stream};
 use super::run::{Invocation, RunError, capture, run};
 use super::sniff::{Demuxer, SNIFF_BYTES, sniff};
 use super::source::{Colour, Source, SourceInfo, Timestamp, VideoStream};
+use super::waves::DRAWN_SIZE;
 use super::{FrameRate, Pipeline};
 
 const OPERATION: &str = "probe the source";
 /// The pictures that are drawn where there is sound alone.
-const DRAWN_SIZE: [u32; 2] = [640, 360];
 const DRAWN_RATE: FrameRate = FrameRate::ALL[2];
 /// ffprobe's answers are far shorter, even for a file with the most streams allowed.
 const REPORT_BYTES_MAX: usize = 4 << 20;

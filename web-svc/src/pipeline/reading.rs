@@ -7,9 +7,10 @@ use tokio_util::sync::CancellationToken;
 use super::Pipeline;
 use super::command::Arguments;
 use super::feed::{Wanted, run_fed};
-use super::filters::{drawn_pictures, read_pictures};
+use super::filters::read_pictures;
 use super::run::{Invocation, RunError, Sink, run};
 use super::source::{Source, SourceInfo};
+use super::waves::drawn_pictures;
 
 /// The beginning of a run.
 #[derive(Debug)]
@@ -43,7 +44,7 @@ impl Pipeline {
         if video.drawn {
             let wanted = Wanted { info, index: video.index, seek_seconds };
             let feed = self.feed(source, wanted, directory, media_seconds);
-            let graph = drawn_pictures(video, &feed.graph(seek_seconds.is_none()));
+            let graph = drawn_pictures(video, &feed.graph(seek_seconds.is_none()), self.tools.waves_late);
             let beside = Beside { source: None, feed: Some(feed.invocation) };
             return Reading { input: feed.input, graph, beside };
         }

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::PipelineError;
 use super::run::{Invocation, capture};
+use super::waves;
 use crate::sandbox::{Policy, ProcessLimits, Sandbox};
 
 /// Listing what ffmpeg can do takes a fraction of a second.
@@ -22,6 +23,8 @@ pub struct Toolchain {
     pub(super) tone_mapping: bool,
     /// Whether the `libsvtav1` encoder is there, for renditions in AV1.
     pub(super) av1: bool,
+    /// By how many pictures it draws sound too late.
+    pub(super) waves_late: usize,
     version: String,
 }
 
@@ -31,7 +34,7 @@ impl Toolchain {
     /// # Errors
     /// [`PipelineError::Environment`] when one is missing or lacks the `libx264` or `aac` encoder.
     pub async fn detect(ffmpeg: &Path, ffprobe: &Path, sandbox: &Sandbox) -> Result<Self, PipelineError> {
-        let ask = |program, arguments| ask(sandbox, program, arguments);
+        let ask = async |program, arguments: &[&str]| ask(sandbox, program, arguments).await;
         let version = ask(ffmpeg, &["-hide_banner", "-version"]).await?;
         ask(ffprobe, &["-hide_banner", "-version"]).await?;
         let encoders = ask(ffmpeg, &["-hide_banner", "-encoders"]).await?;
@@ -41,11 +44,14 @@ impl Toolchain {
             }
         }
         let filters = ask(ffmpeg, &["-hide_banner", "-filters"]).await?;
+        let trial = waves::trial();
+        let drawn = ask(ffmpeg, &trial.iter().map(String::as_str).collect::<Vec<_>>()).await?;
         Ok(Self {
             ffmpeg: ffmpeg.to_owned(),
             ffprobe: ffprobe.to_owned(),
             tone_mapping: lists(&filters, "zscale") && lists(&filters, "tonemap"),
             av1: lists(&encoders, "libsvtav1"),
+            waves_late: waves::late(drawn.as_bytes()),
             version: version.lines().next().unwrap_or_default().to_owned(),
         })
     }
