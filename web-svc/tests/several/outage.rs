@@ -1,9 +1,9 @@
-//! etcd goes away and comes back.
+//! etcd, or all storage nodes, go away and come back.
 
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use triton_testkit::{eventually, media};
+use triton_testkit::{WebService, eventually, media};
 
 use crate::{READY_DEADLINE, SETTLE_DEADLINE, installation::Installation};
 
@@ -63,4 +63,23 @@ async fn a_web_service_restarts_without_etcd_and_plays_what_it_knew() {
     let url = format!("{}/media/{}/master.m3u8", web.origin, video.id);
     let complaints = tokio::task::spawn_blocking(move || media::complaints(&url)).await.unwrap();
     assert_eq!(complaints, "");
+}
+
+/// ffmpeg takes what it has read of an original for the whole, and a job fails its video with its fourth failure.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn jobs_wait_for_an_original_that_is_away_and_count_no_failure() {
+    let mut installation = Installation::start(1, &["--transcode-slots", "0"]).await;
+    let video = installation.webs[0].upload(&installation.clip(4)).await;
+    for node in &mut installation.nodes {
+        node.process.kill();
+    }
+    let _worker = WebService::worker(&installation.etcd.url(), &["--transcode-slots", "1"]).await;
+    let client = installation.webs[0].client();
+    let failed = async || client.jobs(None).await.unwrap().items.into_iter().find_map(|job| job.last_error);
+    eventually(READY_DEADLINE, || async { failed().await.is_some() }).await;
+    assert_eq!(failed().await.as_deref(), Some("the storage nodes do not answer"));
+    for node in &mut installation.nodes {
+        node.restart().await;
+    }
+    installation.webs[0].ready(video.id, READY_DEADLINE).await;
 }
