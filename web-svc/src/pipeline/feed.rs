@@ -117,7 +117,8 @@ impl Feed {
                 // inputs count microseconds, as ffmpeg 5.1 interleaves in these and says otherwise.
                 let before_all = if begin_at_zero { "isnan(prev_selected_t)+" } else { "" };
                 format!(
-                    "anullsrc=r=48000:cl=stereo:n={TICK_SAMPLES},asetpts=N/{TICK_SAMPLES}*{FILLED_SECONDS}/TB,aformat=sample_fmts=flt,asettb=1/1000000[tick];\
+                    "anullsrc=r=48000:cl=stereo:n={TICK_SAMPLES},asetpts=N/{TICK_SAMPLES}*{FILLED_SECONDS}/TB,\
+                     aformat=sample_fmts=flt,asettb=1/1000000[tick];\
                      [0:0]asetpts=PTS-{AHEAD_SECONDS}/TB,asettb=1/1000000[sound];\
                      [sound][tick]ainterleave=duration=first,\
                      aselect='not(eq(samples_n,{TICK_SAMPLES}))+{before_all}gt(t-prev_selected_t,{FILLED_SECONDS}/2)',\

@@ -45,7 +45,11 @@ impl Toolchain {
         }
         let filters = ask(ffmpeg, &["-hide_banner", "-filters"]).await?;
         let trial = waves::trial();
-        let drawn = ask(ffmpeg, &trial.iter().map(String::as_str).collect::<Vec<_>>()).await?;
+        let drawn = ask(ffmpeg, &trial.iter().map(String::as_str).collect::<Vec<_>>()).await.unwrap_or_else(|error| {
+            // A small build of ffmpeg may lack what draws; it does for everything that has pictures.
+            tracing::warn!(%error, "files of sound alone cannot be drawn here");
+            String::new()
+        });
         Ok(Self {
             ffmpeg: ffmpeg.to_owned(),
             ffprobe: ffprobe.to_owned(),
