@@ -9,6 +9,7 @@ use super::source::Timestamp;
 /// The longest time that the packets of sound alone may leave out. Encoders that send nothing in silence send something every
 /// second.
 const HOLE_MAX: Duration = Duration::from_secs(600);
+
 /// What ffprobe's `pts_time,duration_time` lines say of a stream's packets.
 #[derive(Debug, Default)]
 pub(super) struct PacketScan {
