@@ -1,6 +1,6 @@
 //! What a partition holds, by pages and as a digest.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Instant};
 
 use jiff::Timestamp;
 use triton_api::{
@@ -16,6 +16,7 @@ use super::{
     ledger::Tally,
     name,
     remove::age_ms,
+    sum::SetSum,
 };
 
 /// The longest page of an inventory.
@@ -108,24 +109,40 @@ impl Store {
         }
     }
 
-    /// Digests of all partitions that hold anything, or may do so: one that the disk fails to tell is marked.
+    /// Digests of all partitions that hold anything, or may do so: one that the disk fails to tell is marked, and asked for
+    /// again when something in it has changed, or some minutes later.
     pub(crate) fn digests(&self) -> Vec<PartitionDigest> {
-        (0..PARTITIONS).filter_map(|partition| self.digest(PartitionId::new(partition))).collect()
+        self.digests_at(Instant::now())
     }
 
-    fn digest(&self, partition: PartitionId) -> Option<PartitionDigest> {
-        let tally = self.take_stock(partition);
-        let Tally { blobs, bytes, tombstones } = *tally.as_ref().unwrap_or(&Tally::default());
-        if tally.is_ok() && blobs == 0 && tombstones == 0 {
+    pub(super) fn digests_at(&self, now: Instant) -> Vec<PartitionDigest> {
+        (0..PARTITIONS).filter_map(|partition| self.digest(PartitionId::new(partition), now)).collect()
+    }
+
+    fn digest(&self, partition: PartitionId, now: Instant) -> Option<PartitionDigest> {
+        let changes = {
+            let ledger = self.ledger.lock(partition);
+            if ledger.is_unreadable(now) {
+                return Some(told(partition, ledger.tally().unwrap_or_default(), None));
+            }
+            ledger.changes()
+        };
+        let stock = self.take_stock(partition);
+        let tally = *stock.as_ref().unwrap_or(&Tally::default());
+        if stock.is_ok() && tally.blobs == 0 && tally.tombstones == 0 {
             return None;
         }
-        let sum = tally.and_then(|_| self.sum(partition));
-        let unreadable = sum.is_err();
-        if self.ledger.lock(partition).turns_unreadable(unreadable) {
+        let sum = stock.and_then(|_| self.sum(partition));
+        if self.ledger.lock(partition).turns_unreadable(sum.is_err(), now, changes) {
             let error = sum.as_ref().err();
             tracing::error!(%partition, error = error.map(tracing::field::display), "what is in a partition cannot be read");
         }
-        let digest = sum.unwrap_or_default().digest();
-        Some(PartitionDigest { partition, blobs, bytes, tombstones, digest, unreadable })
+        Some(told(partition, tally, sum.ok()))
     }
+}
+
+fn told(partition: PartitionId, tally: Tally, sum: Option<SetSum>) -> PartitionDigest {
+    let Tally { blobs, bytes, tombstones } = tally;
+    let (digest, unreadable) = (sum.unwrap_or_default().digest(), sum.is_none());
+    PartitionDigest { partition, blobs, bytes, tombstones, digest, unreadable }
 }

@@ -132,6 +132,7 @@ impl Store {
             }
             (Ok(()) | Err(StoreError::NotFound(_) | StoreError::Corrupt { .. }), _) => {
                 self.suspects.forget(key);
+                self.ledger.lock(partition).turns_readable();
                 Ok(None)
             }
             (Err(error), _) => Err(error),
