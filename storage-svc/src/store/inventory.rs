@@ -1,6 +1,9 @@
 //! What a partition holds, by pages and as a digest.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use jiff::Timestamp;
 use triton_api::{
@@ -21,6 +24,8 @@ use super::{
 
 /// The longest page of an inventory.
 pub(crate) const PAGE_ENTRIES_MAX: usize = 1000;
+/// A page that has taken so long ends with the entries that it has: who pulls waits ten seconds for one.
+const PAGE_TIME: Duration = Duration::from_secs(2);
 
 /// What a name in a partition is about; a key with both is deleted, its blob about to go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,12 +35,25 @@ enum Kind {
 }
 
 impl Store {
-    /// The entries after the key `after`, sorted by key, at most `limit` of them. The names in it are durable.
+    /// The entries after the key `after`, sorted by key, at most `limit` of them, and fewer where the disk is slow. The names in
+    /// it are durable. Entries that go meanwhile may leave a page empty that has a cursor.
     pub(crate) fn inventory(
         &self,
         partition: PartitionId,
         after: Option<&BlobKey>,
         limit: usize,
+    ) -> Result<Page<InventoryEntry>, StoreError> {
+        let began = Instant::now();
+        self.inventory_while(partition, after, limit, || began.elapsed() < PAGE_TIME)
+    }
+
+    /// The same, with one entry at least, for as long as `has_time`.
+    pub(super) fn inventory_while(
+        &self,
+        partition: PartitionId,
+        after: Option<&BlobKey>,
+        limit: usize,
+        has_time: impl Fn() -> bool,
     ) -> Result<Page<InventoryEntry>, StoreError> {
         let mut keys = self.keys(partition)?;
         self.settle(partition)?;
@@ -43,15 +61,15 @@ impl Store {
             keys = keys.split_off(after);
             keys.remove(after);
         }
-        let (mut items, mut next_cursor) = (Vec::new(), None);
-        let total = keys.len();
-        for (key, kind) in keys.into_iter().take(limit.clamp(1, PAGE_ENTRIES_MAX)) {
-            next_cursor = Some(key.to_string());
+        let (mut items, mut last, mut rest) = (Vec::new(), None, keys.into_iter());
+        for (key, kind) in rest.by_ref().take(limit.clamp(1, PAGE_ENTRIES_MAX)) {
+            last = Some(key.to_string());
             items.extend(self.entry(partition, key, kind)?);
+            if !has_time() {
+                break;
+            }
         }
-        if total <= limit.clamp(1, PAGE_ENTRIES_MAX) {
-            next_cursor = None;
-        }
+        let next_cursor = last.filter(|_| rest.next().is_some());
         Ok(Page { items, next_cursor })
     }
 
