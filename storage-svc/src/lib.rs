@@ -21,6 +21,7 @@ mod reconcile;
 mod release;
 mod routes;
 mod scrub;
+mod second_look;
 mod serve;
 mod store;
 mod upkeep;

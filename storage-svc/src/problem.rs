@@ -45,7 +45,7 @@ fn kind_of(error: &StoreError) -> ProblemType {
         StoreError::Full | StoreError::ReadOnly => ProblemType::InsufficientStorage,
         StoreError::Corrupt { .. } => ProblemType::Corrupt,
         // Unknown, and never "not found": another replica may tell.
-        StoreError::Disk(_) => ProblemType::Unavailable,
+        StoreError::Disk(_) | StoreError::Unreadable(_) => ProblemType::Unavailable,
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use futures_util::{StreamExt, TryStreamExt, future, stream};
 use thiserror::Error;
 use triton_api::{
-    Epoch, NodeId, PartitionId,
+    BlobKey, Epoch, NodeId, PartitionId,
     client::{ClientError, NodeClient},
     layout::LayoutRecord,
     storage::{InventoryEntry, ReleaseReport, ReleaseRequest},
@@ -83,11 +83,12 @@ async fn release_blobs(
 ) -> Result<ReleaseReport, ReleaseError> {
     let began = Instant::now();
     let mut report = ReleaseReport::default();
-    let mut after = None;
+    let mut after: Option<BlobKey> = None;
     while began.elapsed() < STEP_TIME {
-        let (store, from) = (node.store.clone(), after.take());
+        let (store, from) = (node.store.clone(), after);
         let page = blocking::run(move || store.inventory(partition, from.as_ref(), PAGE_ENTRIES_MAX)).await?;
-        after = page.items.last().map(|entry| entry.key.clone());
+        // A page may be empty and not the last one.
+        after = page.next_cursor.and_then(|cursor| cursor.parse().ok());
         let blobs = page.items.into_iter().filter(|entry| !entry.deleted);
         let steps = blobs.map(|entry| release_blob(node, partition, epoch, holders, entry));
         let mut steps = std::pin::pin!(
@@ -97,7 +98,7 @@ async fn release_blobs(
             report.blobs_released += u64::from(bytes.is_some());
             report.bytes_released += bytes.unwrap_or(0);
         }
-        if page.next_cursor.is_none() {
+        if after.is_none() {
             break;
         }
     }

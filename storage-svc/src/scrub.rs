@@ -112,7 +112,7 @@ impl Scrubber {
             }
             Ok(None) => {}
             Err(StoreError::Corrupt { .. }) => self.note_corrupt(),
-            // Unknown, not damaged: a person has to look at such a disk.
+            // Unknown, not damaged: it is looked at again in a moment.
             Err(error) => {
                 metrics::counter!("triton_scrub_unreadable_total").increment(1);
                 tracing::error!(%error, %partition, file_name, "a copy cannot be read");

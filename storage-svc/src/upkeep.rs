@@ -12,6 +12,7 @@ use crate::{
     node::Node,
     reconcile,
     scrub::Scrubber,
+    second_look,
     store::{Store, StoreError},
 };
 
@@ -37,12 +38,14 @@ impl Duties {
         let cache = self.node.cache.clone();
         let bytes_per_second = self.scrub_bytes_per_second;
         let scrubber = Scrubber { store: store.clone(), foreground, bytes_per_second, stop: stop.clone() };
+        let second_look = second_look::run(self.node.clone(), stop.clone());
         let reconcile = reconcile::run(self.node, stop.clone());
         tokio::join!(
             prepare(&store),
             count(&store, &stop),
             tend(&store, cache.as_deref(), &stop),
             scrubber.run(),
+            second_look,
             reconcile
         );
     }

@@ -28,6 +28,8 @@ use super::{
 
 /// The reserve is at most this much where none is configured.
 const RESERVE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// The operation that gets at a file's content.
+const READ: &str = "read";
 
 /// An operation on the file system that failed.
 #[derive(Debug, Error)]
@@ -46,6 +48,11 @@ impl DiskError {
 
     pub(crate) fn is_short(&self) -> bool {
         self.source.kind() == io::ErrorKind::UnexpectedEof
+    }
+
+    /// Whether the disk did not give out what a file has: a bad sector, most of the time.
+    pub(crate) fn is_unreadable(&self) -> bool {
+        self.operation == READ && self.source.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
     }
 }
 
@@ -246,10 +253,10 @@ impl Disk {
         while content.len() < len_bytes {
             let at = offset + content.len() as u64;
             match self.files.read(path, file, &mut content, at) {
-                Ok(0) => return Err(self.error("read", path, io::Error::from(io::ErrorKind::UnexpectedEof))),
+                Ok(0) => return Err(self.error(READ, path, io::Error::from(io::ErrorKind::UnexpectedEof))),
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(self.error("read", path, error)),
+                Err(error) => return Err(self.error(READ, path, error)),
             }
         }
         // The allocator may have given more room than was asked for.

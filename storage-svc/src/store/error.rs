@@ -70,6 +70,9 @@ pub enum StoreError {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// A read of the copy here has failed, and it has not been looked at again: nobody may count on it.
+    #[error("the copy of {0} on this node could not be read the last time")]
+    Unreadable(BlobKey),
     /// There is no such partition.
     #[error("there is no partition {0}")]
     NoPartition(PartitionId),

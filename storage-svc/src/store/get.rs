@@ -1,6 +1,6 @@
 //! Reading a blob: nothing leaves this node before the checksum of its block was right.
 
-use std::{fs::File, ops::Range, path::PathBuf};
+use std::{fs::File, ops::Range, path::PathBuf, time::Instant};
 
 use bytes::Bytes;
 use triton_api::{BlobKey, PartitionId, sums::BlockSums};
@@ -67,6 +67,7 @@ impl Store {
     pub(crate) fn head(&self, key: &BlobKey) -> Result<Description, StoreError> {
         let description = self.describe(key).map_err(|error| self.explain(error))?;
         self.withheld.refuse(key)?;
+        self.suspects.refuse(key)?;
         self.settle(triton_placement::partition_of(key))?;
         Ok(description)
     }
@@ -120,7 +121,8 @@ impl Store {
         let path = dir::key_path(BLOBS, partition, key);
         let file = self.disk.open(&path)?.ok_or_else(|| StoreError::NotFound(key.clone()))?;
         let facts = self.disk.facts(&path, &file)?;
-        let read = match self.read_footer(&path, &file, facts.len_bytes, eager)? {
+        let read = self.read_footer(&path, &file, facts.len_bytes, eager);
+        let read = match read.inspect_err(|error| self.suspect(key, error))? {
             Ok((footer, _)) if footer.description.key != *key => Err("it is the file of another key"),
             read => read,
         };
@@ -133,6 +135,13 @@ impl Store {
                 self.put_aside(partition, &path, facts.identity, reason)?;
                 Err(StoreError::Corrupt { key: key.clone(), reason })
             }
+        }
+    }
+
+    /// Has the copy looked at again where it was the disk that did not give it out.
+    fn suspect(&self, key: &BlobKey, error: &DiskError) {
+        if error.is_unreadable() {
+            self.suspects.note(key, Instant::now());
         }
     }
 
@@ -187,8 +196,9 @@ impl OpenBlob {
         let content = if let Some(payload) = &self.payload {
             Some(payload.slice(size(wide.start)..size(wide.end)))
         } else {
-            let wide_bytes = size(wide.end - wide.start);
-            or_short(self.store.disk.read_at(&self.path, &self.file, wide.start, wide_bytes))?.map(Bytes::from)
+            let read = self.store.disk.read_at(&self.path, &self.file, wide.start, size(wide.end - wide.start));
+            let read = read.inspect_err(|error| self.store.suspect(&self.description().key, error));
+            or_short(read)?.map(Bytes::from)
         };
         let reason = match content {
             Some(content) if self.footer.verify(wide.start, &content) => {

@@ -1,6 +1,9 @@
 //! What a partition holds, by pages and as a digest.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use jiff::Timestamp;
 use triton_api::{
@@ -16,10 +19,13 @@ use super::{
     ledger::Tally,
     name,
     remove::age_ms,
+    sum::SetSum,
 };
 
 /// The longest page of an inventory.
 pub(crate) const PAGE_ENTRIES_MAX: usize = 1000;
+/// A page that has taken so long ends with the entries that it has: who pulls waits ten seconds for one.
+const PAGE_TIME: Duration = Duration::from_secs(2);
 
 /// What a name in a partition is about; a key with both is deleted, its blob about to go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,12 +35,25 @@ enum Kind {
 }
 
 impl Store {
-    /// The entries after the key `after`, sorted by key, at most `limit` of them. The names in it are durable.
+    /// The entries after the key `after`, sorted by key, at most `limit` of them, and fewer where the disk is slow. The names in
+    /// it are durable. Entries that go meanwhile may leave a page empty that has a cursor.
     pub(crate) fn inventory(
         &self,
         partition: PartitionId,
         after: Option<&BlobKey>,
         limit: usize,
+    ) -> Result<Page<InventoryEntry>, StoreError> {
+        let began = Instant::now();
+        self.inventory_while(partition, after, limit, || began.elapsed() < PAGE_TIME)
+    }
+
+    /// The same, with one entry at least, for as long as `has_time`.
+    pub(super) fn inventory_while(
+        &self,
+        partition: PartitionId,
+        after: Option<&BlobKey>,
+        limit: usize,
+        has_time: impl Fn() -> bool,
     ) -> Result<Page<InventoryEntry>, StoreError> {
         let mut keys = self.keys(partition)?;
         self.settle(partition)?;
@@ -42,15 +61,15 @@ impl Store {
             keys = keys.split_off(after);
             keys.remove(after);
         }
-        let (mut items, mut next_cursor) = (Vec::new(), None);
-        let total = keys.len();
-        for (key, kind) in keys.into_iter().take(limit.clamp(1, PAGE_ENTRIES_MAX)) {
-            next_cursor = Some(key.to_string());
+        let (mut items, mut last, mut rest) = (Vec::new(), None, keys.into_iter());
+        for (key, kind) in rest.by_ref().take(limit.clamp(1, PAGE_ENTRIES_MAX)) {
+            last = Some(key.to_string());
             items.extend(self.entry(partition, key, kind)?);
+            if !has_time() {
+                break;
+            }
         }
-        if total <= limit.clamp(1, PAGE_ENTRIES_MAX) {
-            next_cursor = None;
-        }
+        let next_cursor = last.filter(|_| rest.next().is_some());
         Ok(Page { items, next_cursor })
     }
 
@@ -108,24 +127,40 @@ impl Store {
         }
     }
 
-    /// Digests of all partitions that hold anything, or may do so: one that the disk fails to tell is marked.
+    /// Digests of all partitions that hold anything, or may do so: one that the disk fails to tell is marked, and asked for
+    /// again when something in it has changed, or some minutes later.
     pub(crate) fn digests(&self) -> Vec<PartitionDigest> {
-        (0..PARTITIONS).filter_map(|partition| self.digest(PartitionId::new(partition))).collect()
+        self.digests_at(Instant::now())
     }
 
-    fn digest(&self, partition: PartitionId) -> Option<PartitionDigest> {
-        let tally = self.take_stock(partition);
-        let Tally { blobs, bytes, tombstones } = *tally.as_ref().unwrap_or(&Tally::default());
-        if tally.is_ok() && blobs == 0 && tombstones == 0 {
+    pub(super) fn digests_at(&self, now: Instant) -> Vec<PartitionDigest> {
+        (0..PARTITIONS).filter_map(|partition| self.digest(PartitionId::new(partition), now)).collect()
+    }
+
+    fn digest(&self, partition: PartitionId, now: Instant) -> Option<PartitionDigest> {
+        let changes = {
+            let ledger = self.ledger.lock(partition);
+            if ledger.is_unreadable(now) {
+                return Some(told(partition, ledger.tally().unwrap_or_default(), None));
+            }
+            ledger.changes()
+        };
+        let stock = self.take_stock(partition);
+        let tally = *stock.as_ref().unwrap_or(&Tally::default());
+        if stock.is_ok() && tally.blobs == 0 && tally.tombstones == 0 {
             return None;
         }
-        let sum = tally.and_then(|_| self.sum(partition));
-        let unreadable = sum.is_err();
-        if self.ledger.lock(partition).turns_unreadable(unreadable) {
+        let sum = stock.and_then(|_| self.sum(partition));
+        if self.ledger.lock(partition).turns_unreadable(sum.is_err(), now, changes) {
             let error = sum.as_ref().err();
             tracing::error!(%partition, error = error.map(tracing::field::display), "what is in a partition cannot be read");
         }
-        let digest = sum.unwrap_or_default().digest();
-        Some(PartitionDigest { partition, blobs, bytes, tombstones, digest, unreadable })
+        Some(told(partition, tally, sum.ok()))
     }
+}
+
+fn told(partition: PartitionId, tally: Tally, sum: Option<SetSum>) -> PartitionDigest {
+    let Tally { blobs, bytes, tombstones } = tally;
+    let (digest, unreadable) = (sum.unwrap_or_default().digest(), sum.is_none());
+    PartitionDigest { partition, blobs, bytes, tombstones, digest, unreadable }
 }

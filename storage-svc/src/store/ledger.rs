@@ -3,14 +3,20 @@
 //! A partition is *counted* or not yet: at the start those are which no earlier process has left a count of that still
 //! holds. Its changes are noted in either case, so that a count which a change overtook is not taken.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use triton_api::{BlobHash, BlobKey, PartitionId, layout::PARTITIONS};
 
 use super::sum::SetSum;
+
+/// How long it is remembered that a digest could not be found out: a read that fails may take a disk many seconds.
+pub(super) const UNREADABLE_FOR: Duration = Duration::from_secs(300);
 
 /// How much there is of something.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -32,8 +38,8 @@ pub(crate) struct PartitionLedger {
     sum: Option<SetSum>,
     /// The sum of the tombstones alone.
     graves: Option<SetSum>,
-    /// Its digest could not be found out the last time.
-    is_unreadable: bool,
+    /// Its digest could not be found out the last time: when that was, and how many changes it had seen.
+    unreadable: Option<(Instant, u64)>,
     /// Renames whose directory has not been synced yet.
     unsynced: u32,
     /// Blobs whose name went. Also read without the lock.
@@ -87,9 +93,23 @@ impl PartitionLedger {
         holds
     }
 
-    /// Notes whether the digest could be found out; true where it could the last time, and cannot now.
-    pub(crate) fn turns_unreadable(&mut self, is_unreadable: bool) -> bool {
-        !std::mem::replace(&mut self.is_unreadable, is_unreadable) && is_unreadable
+    /// Notes whether the digest could be found out, as from `now` on, at `changes` changes; true where it could the last time, and
+    /// cannot now.
+    pub(crate) fn turns_unreadable(&mut self, is_unreadable: bool, now: Instant, changes: u64) -> bool {
+        let now = is_unreadable.then_some((now, changes));
+        std::mem::replace(&mut self.unreadable, now).is_none() && is_unreadable
+    }
+
+    /// Whether the digest could not be found out a short time ago, and nothing has changed since.
+    pub(crate) fn is_unreadable(&self, now: Instant) -> bool {
+        let holds =
+            |(tried_at, changes)| changes == self.changes && now.saturating_duration_since(tried_at) < UNREADABLE_FOR;
+        self.unreadable.is_some_and(holds)
+    }
+
+    /// What could not be read can be now.
+    pub(crate) fn turns_readable(&mut self) {
+        self.unreadable = None;
     }
 
     pub(crate) fn has_unsynced(&self) -> bool {

@@ -19,6 +19,7 @@ mod scrub;
 mod shared_sync;
 mod stock;
 mod sum;
+mod suspect;
 #[cfg(test)]
 mod tests;
 mod uptime;
@@ -46,6 +47,7 @@ pub use offline::blob_file;
 pub(crate) use put::{Claim, Staged, Stored};
 pub(crate) use remove::is_forgotten;
 pub(crate) use scrub::Checked;
+pub(crate) use suspect::Unreadable;
 
 use dir::DataDir;
 use files::{Files, Plain};
@@ -67,6 +69,7 @@ pub(crate) struct Inner {
     scrub: Mutex<scrub::ScrubState>,
     quarantined: AtomicU64,
     orphans: AtomicU64,
+    suspects: suspect::Suspects,
     temporaries: AtomicU64,
     withheld: withheld::Withheld,
     uptime: uptime::Uptime,
@@ -102,6 +105,7 @@ impl Store {
             scrub: Mutex::default(),
             quarantined: AtomicU64::new(quarantined),
             orphans: AtomicU64::new(orphans),
+            suspects: suspect::Suspects::default(),
             temporaries: AtomicU64::new(0),
             withheld: withheld::Withheld::default(),
             uptime,

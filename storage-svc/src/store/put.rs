@@ -200,11 +200,12 @@ impl Store {
                 if self.disk.publish(&temporary.path, &path)? {
                     ledger.blob_published(&receipt.key, receipt.hash, receipt.len_bytes);
                     temporary.keep();
+                    self.suspects.forget(&receipt.key);
                     return Ok(true);
                 }
             }
             match self.describe(&receipt.key) {
-                Ok(found) if found.hash == receipt.hash => return Ok(false),
+                Ok(found) if found.hash == receipt.hash => return self.suspects.refuse(&receipt.key).map(|()| false),
                 Ok(found) => return Err(StoreError::Exists { key: receipt.key.clone(), found: found.hash }),
                 Err(StoreError::Corrupt { .. } | StoreError::NotFound(_)) => {}
                 Err(error) => return Err(error),

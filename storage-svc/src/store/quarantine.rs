@@ -28,8 +28,9 @@ impl Store {
             let mut ledger = self.ledger.lock(partition);
             match self.disk.facts_at(path)? {
                 Some(facts) if facts.identity == identity => {
-                    // Where only the payload is damaged, the footer still tells what the sum has lost.
-                    let known = self.description_at(path)?.filter(|found| name::file_name(&found.key) == *file_name);
+                    // Where only the payload is damaged, the footer still tells what the sum has lost. Else it is read anew.
+                    let known = self.description_at(path).ok().flatten();
+                    let known = known.filter(|found| name::file_name(&found.key) == *file_name);
                     self.disk.replace(path, &aside)?;
                     let known = known.as_ref().map(|found| (&found.key, found.hash));
                     ledger.blob_gone(known, format::payload_bytes_of(facts.len_bytes).unwrap_or(0));

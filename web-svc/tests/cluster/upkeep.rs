@@ -2,7 +2,8 @@
 
 use std::{
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
     time::{Duration, Instant},
 };
@@ -74,6 +75,45 @@ async fn copy_that_a_reader_or_the_scrub_finds_damaged_is_right_again_within_a_m
     assert!(damaged_at.elapsed() < REPAIRED_WITHIN);
     assert_eq!(nodes.iter().map(in_quarantine).collect::<Vec<_>>(), [1, 1, 1], "the bad ones are kept");
     assert_eq!(nodes[2].client().info().await.unwrap().scrub.found_corrupt, 1);
+    content.read_all(&web.ring).await;
+}
+
+/// A bad sector: no read of this file by this node's process succeeds, until it is dropped.
+struct BadSector(Child);
+
+impl BadSector {
+    fn under(file: &Path, node: &StorageNode) -> Self {
+        let calls = "read,pread64,preadv,preadv2,sendfile";
+        let (trace, inject) = (format!("trace={calls}"), format!("inject={calls}:error=EIO"));
+        let (options, pid) = (["-f", "-qq", "-o", "/dev/null", "-e", &trace, "-e", &inject], node.process.pid());
+        let mut strace = Command::new("strace");
+        strace.args(options).arg("-P").arg(file).args(["-p", &pid.to_string()]);
+        Self(strace.stdin(Stdio::null()).spawn().expect("strace is installed"))
+    }
+}
+
+impl Drop for BadSector {
+    fn drop(&mut self) {
+        // SIGTERM lets strace detach from the process.
+        let ended = Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status().is_ok();
+        assert!(ended && self.0.wait().is_ok() || std::thread::panicking(), "strace stays");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn copy_that_the_disk_does_not_give_out_is_replaced_within_a_minute() {
+    let (dir, nodes) = (tempfile::tempdir().unwrap(), start_nodes(3, "0").await);
+    let web = start_web(&dir, &nodes).await;
+    let content = web.fill(12, BLOB_BYTES).await;
+    let (key, hash) = content.blobs.iter().next().unwrap();
+    // Past the node's cache.
+    let (node, client) = (&nodes[0], nodes[0].client().in_background());
+    let sector = BadSector::under(&file_of(node, key), node);
+    eventually(DEADLINE, || async { client.get(key, None).await.is_err() }).await;
+    eventually(REPAIRED_WITHIN, || async { in_quarantine(node) == 1 && is_right(node, key, hash) }).await;
+    drop(sector);
+    eventually(DEADLINE, || async { client.get(key, None).await.is_ok() }).await;
+    assert_eq!((in_quarantine(&nodes[1]), in_quarantine(&nodes[2])), (0, 0));
     content.read_all(&web.ring).await;
 }
 

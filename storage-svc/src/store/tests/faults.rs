@@ -120,7 +120,7 @@ fn reading_trouble_is_unknown_and_never_absent_or_corrupt() {
         }
         assert!(files.heal() > 0);
         assert_eq!(get(&store, "long").unwrap(), sample().repeat(2));
-        assert_eq!(store.info().unwrap().quarantined, 0, "{call:?}: a copy that could not be read is not a bad one");
+        assert_eq!(store.info().unwrap().quarantined, 0, "{call:?}: one look is not enough");
         assert!(names_in(&dir.path().join("quarantine")).is_empty());
     }
 }

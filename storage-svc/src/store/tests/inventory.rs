@@ -1,5 +1,7 @@
 //! Inventories, digests and the age of tombstones.
 
+use std::cell::Cell;
+
 use jiff::{SignedDuration, Timestamp, ToSpan as _};
 use triton_api::storage::{InventoryEntry, Tombstone};
 
@@ -51,6 +53,31 @@ fn inventory_lists_every_key_once_in_order_whatever_the_page() {
         }
     }
     assert!(matches!(store.inventory(PartitionId::new(1024), None, 1), Err(StoreError::NoPartition(_))));
+}
+
+#[test]
+fn page_that_takes_too_long_ends_early_and_the_next_one_goes_on_behind_it() {
+    let (_dir, store) = temporary();
+    let mut keys = keys_of_one_partition(9);
+    for text in &keys {
+        put(&store, text, b"x").unwrap();
+    }
+    keys.sort();
+    for in_time in [0, 2] {
+        let (mut found, mut pages, mut after) = (Vec::new(), 0, None);
+        loop {
+            let looked_at = Cell::new(0);
+            let has_time = || looked_at.replace(looked_at.get() + 1) < in_time;
+            let page = store.inventory_while(PartitionId::new(7), after.as_ref(), 1000, has_time).unwrap();
+            found.extend(page.items.into_iter().map(|entry| entry.key.to_string()));
+            pages += 1;
+            match page.next_cursor {
+                Some(cursor) => after = Some(key(&cursor)),
+                None => break,
+            }
+        }
+        assert_eq!((found, pages), (keys.clone(), 9 / (in_time + 1)), "{in_time}");
+    }
 }
 
 #[test]

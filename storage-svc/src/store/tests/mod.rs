@@ -10,6 +10,7 @@ mod open;
 mod orphan;
 mod scripted;
 mod stock;
+mod suspect;
 
 use std::path::{Path, PathBuf};
 

@@ -1,6 +1,10 @@
 //! What a store remembers of its counts from one process to the next.
 
-use std::{fs, sync::Arc, time::Duration};
+use std::{
+    fs,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use rustix::io::Errno;
 
@@ -9,7 +13,7 @@ use super::{
     scripted::{Call, Scripted, Trouble},
     *,
 };
-use crate::store::ledger::Tally;
+use crate::store::ledger::{Tally, UNREADABLE_FOR};
 
 /// Longer than the time in which a directory's change is too fresh to be written down.
 const STEADY: Duration = Duration::from_millis(150);
@@ -142,9 +146,11 @@ fn partition_that_cannot_be_read_is_marked_and_the_others_are_told() {
     drop(store);
     let store = open_on(&files, dir.path());
     let home = format!("blobs/{:04}", partition("before").get());
+    let mut now = Instant::now();
     for call in [Call::Read, Call::Open] {
         files.fault_always(call, &home, Trouble::Error(Errno::IO));
-        let digests = store.digests();
+        let digests = store.digests_at(now);
+        now += UNREADABLE_FOR;
         assert!(files.heal() > 0, "{call:?} was not met");
         for (now, before) in digests.iter().zip(&good) {
             let is_home = now.partition == partition("before");
@@ -152,12 +158,38 @@ fn partition_that_cannot_be_read_is_marked_and_the_others_are_told() {
             assert_eq!(now.digest == before.digest, !is_home, "what cannot be read equals nothing");
         }
     }
-    assert_eq!(store.digests(), good);
+    assert_eq!(store.digests_at(now), good);
     files.fault_always(Call::List, &home, Trouble::Error(Errno::IO));
     drop(store);
     // Nor is a partition left out that could not even be counted.
     let store = Store::open_on(Arc::<Scripted>::clone(&files), dir.path(), Some(0)).unwrap();
     let marked: Vec<_> = store.digests().into_iter().filter(|digest| digest.unreadable).collect();
     assert!(files.heal() > 0 && marked.len() == 1 && marked[0].partition == partition("before"));
-    assert_eq!(store.digests(), good);
+    assert_eq!(store.digests_at(Instant::now() + UNREADABLE_FOR), good);
+}
+
+#[test]
+fn partition_that_cannot_be_read_is_not_tried_again_until_it_changes_or_some_minutes_later() {
+    let (dir, files, store) = scripted();
+    drop(store);
+    let store = open_on(&files, dir.path());
+    let home = format!("blobs/{:04}", partition("before").get());
+    let tell = |now| {
+        files.fault_always(Call::Read, &home, Trouble::Error(Errno::IO));
+        let marked = store.digests_at(now).iter().filter(|digest| digest.unreadable).count();
+        (files.heal(), marked)
+    };
+    let now = Instant::now();
+    assert_eq!(tell(now), (1, 1));
+    assert_eq!(tell(now + UNREADABLE_FOR / 2), (0, 1), "the disk was asked again");
+    assert_eq!(tell(now + UNREADABLE_FOR), (1, 1));
+    let mut others = (0..9999).map(|n| format!("more/{n}"));
+    put(&store, &others.find(|text| partition(text) == partition("before")).unwrap(), b"x").unwrap();
+    assert_eq!(tell(now + UNREADABLE_FOR), (1, 1), "it has changed");
+    assert_eq!(tell(now + UNREADABLE_FOR), (0, 1));
+    assert!(store.look_again(&key("before")).unwrap().is_none());
+    assert!(
+        store.digests_at(now + UNREADABLE_FOR).iter().all(|digest| !digest.unreadable),
+        "the blob was read meanwhile"
+    );
 }
