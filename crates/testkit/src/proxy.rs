@@ -4,7 +4,7 @@ use std::{
     io,
     net::{Ipv4Addr, SocketAddr},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -18,10 +18,14 @@ use tokio::{
     },
     sync::watch,
     task::JoinSet,
+    time::{Instant, sleep},
 };
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{free_port, owner::Socket};
+
+/// What time has saved up passes a [`Fault::Trickle`] at once: the head of an answer, say.
+const SAVED_MAX: Duration = Duration::from_secs(1);
 
 /// How the proxy behaves, on open connections too.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -38,6 +42,8 @@ pub enum Fault {
     FlipAt(u64),
     /// Holds each piece of an answer for this long.
     Delay(Duration),
+    /// Forwards so many bytes of answers in a second (over all connections); what a second has saved up passes at once.
+    Trickle(u64),
 }
 
 /// What becomes of the connections of processes that are barred.
@@ -67,6 +73,8 @@ struct State {
     fault: watch::Sender<Fault>,
     barred: watch::Sender<Option<Barred>>,
     answer_bytes: AtomicU64,
+    /// When all that has passed a [`Fault::Trickle`] will have been paid for by time.
+    paid: Mutex<Instant>,
     reads: AtomicU64,
 }
 
@@ -87,6 +95,7 @@ impl Proxy {
             fault: watch::Sender::new(Fault::None),
             barred: watch::Sender::new(None),
             answer_bytes: AtomicU64::new(0),
+            paid: Mutex::new(Instant::now()),
             reads: AtomicU64::new(0),
         };
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, free_port())).await.unwrap();
@@ -135,6 +144,11 @@ impl Proxy {
             let listener = TcpListener::bind(self.addr).await.unwrap();
             self.accept(listener);
         }
+    }
+
+    /// Bytes of answers that came through since [`Self::fault`].
+    pub fn answer_bytes(&self) -> u64 {
+        self.state.answer_bytes.load(Ordering::SeqCst)
     }
 
     /// GET requests for blobs that came through.
@@ -216,8 +230,12 @@ async fn forward_answers(
         let allowed = match fault {
             Fault::CutAfter(limit) | Fault::StallAfter(limit) => limit.saturating_sub(sent).min(len as u64),
             Fault::Delay(delay) => {
-                tokio::time::sleep(delay).await;
+                sleep(delay).await;
                 len as u64
+            }
+            Fault::Trickle(_) => {
+                trickle(state, &piece[..len], &mut to).await?;
+                continue;
             }
             Fault::None | Fault::Stall | Fault::FlipAt(_) => len as u64,
         };
@@ -242,4 +260,37 @@ async fn forward_answers(
             return Ok(());
         }
     }
+}
+
+/// Forwards a piece in ten drops a second, for as long as that is the fault.
+async fn trickle(state: &State, mut piece: &[u8], to: &mut OwnedWriteHalf) -> io::Result<()> {
+    while !piece.is_empty() {
+        let fault = *state.fault.borrow();
+        let len = match fault {
+            Fault::Trickle(bytes_per_second) => usize::try_from(bytes_per_second / 10).unwrap().clamp(1, piece.len()),
+            _ => piece.len(),
+        };
+        let (drop, rest) = piece.split_at(len);
+        if let Fault::Trickle(bytes_per_second) = fault {
+            let wait = pay(state, drop.len() as u64, bytes_per_second);
+            let mut changes = state.fault.subscribe();
+            // Cancel safe: neither takes anything.
+            tokio::select! {
+                () = sleep(wait) => {}
+                _ = changes.wait_for(|now| *now != fault) => {}
+            }
+        }
+        to.write_all(drop).await?;
+        state.answer_bytes.fetch_add(drop.len() as u64, Ordering::SeqCst);
+        piece = rest;
+    }
+    Ok(())
+}
+
+/// How long these bytes have to wait for their turn.
+fn pay(state: &State, bytes: u64, bytes_per_second: u64) -> Duration {
+    let now = Instant::now();
+    let mut paid = state.paid.lock().unwrap();
+    *paid = (*paid).max(now) + Duration::from_micros(bytes * 1_000_000 / bytes_per_second.max(1));
+    paid.saturating_duration_since(now + SAVED_MAX)
 }

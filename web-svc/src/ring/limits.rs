@@ -59,6 +59,8 @@ pub struct RingLimits {
     pub patience_max: Duration,
     /// A stream that is silent for this long goes on from another replica; doubles with each resume.
     pub silence_max: Duration,
+    /// So does one that gives less than this while it is waited for, over [`Self::silence_max`]; a quarter with each resume.
+    pub bytes_per_second_min: u64,
     /// Resumes of one stream.
     pub resumes_max: u32,
     /// Active nodes that are no holders and are asked for a blob that no holder could give; draining ones are asked, too.
@@ -94,6 +96,8 @@ impl Default for RingLimits {
             patience_min: Duration::from_millis(250),
             patience_max: Duration::from_secs(1),
             silence_max: Duration::from_millis(750),
+            // What 240p may need, the lowest rendition of most videos: whoever gives less stalls every viewer.
+            bytes_per_second_min: 64 * 1024,
             resumes_max: 8,
             strangers_max: 16,
             lost_races_max: 64,

@@ -24,6 +24,7 @@ mod limits;
 mod order;
 mod peer;
 mod race;
+mod rate;
 mod read;
 mod stream;
 mod tally;

@@ -104,7 +104,8 @@ impl Peer {
         self.lock().latency.record(waited, Instant::now());
     }
 
-    /// The node did not answer, or answered that it is broken. Begins to probe it where that opens its circuit.
+    /// The node did not answer, gave its answer too slowly, or answered that it is broken. It is asked after others for a while;
+    /// where this opens its circuit, it begins to be probed.
     pub(super) fn failed(self: &Arc<Self>, why: &str, took: Duration) {
         let now = Instant::now();
         let mut state = self.lock();

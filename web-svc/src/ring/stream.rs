@@ -1,4 +1,4 @@
-//! The bytes of a read: watched for silence, resumed elsewhere, checked at the end.
+//! The bytes of a read: watched for silence and slowness, resumed elsewhere, checked at the end.
 
 use std::{
     collections::BTreeSet,
@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream, stream::BoxStream};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use triton_api::{
     BlobHash, BlobKey, ProblemType,
     client::{BlobRead, ClientError},
@@ -23,6 +23,7 @@ use super::{
     error::RingError,
     peer::{Flight, Peer},
     race::Found,
+    rate::RateWatch,
 };
 
 /// The bytes of a [`RingRead`](super::RingRead). Ends after an error.
@@ -93,6 +94,7 @@ pub(super) struct Reader {
     rest: Range<u64>,
     check: Check,
     source: Source,
+    watch: RateWatch,
     resumes: u32,
     bytes: metrics::Counter,
 }
@@ -100,6 +102,7 @@ pub(super) struct Reader {
 impl Reader {
     pub(super) fn new(ring: Ring, key: BlobKey, range: Range<u64>, care: Care, found: Found<BlobRead>) -> Self {
         let check = Check::of(&found.answer, &range, care);
+        let watch = RateWatch::new(&ring.shared.limits, 0);
         Self {
             ring,
             key,
@@ -107,6 +110,7 @@ impl Reader {
             rest: range,
             check,
             source: found.into(),
+            watch,
             resumes: 0,
             bytes: metrics::counter!("triton_ring_bytes_total", "direction" => "read"),
         }
@@ -125,8 +129,13 @@ impl Reader {
             return Ok(None);
         }
         loop {
-            // The time runs only while the consumer waits: a slow consumer is no silent replica.
-            let why = match timeout(self.silence_max(), self.source.chunks.next()).await {
+            // The time runs only while the consumer waits: a slow consumer is no slow replica.
+            let asked = Instant::now();
+            let given = timeout(self.watch.patience(), self.source.chunks.next()).await;
+            let bytes = if let Ok(Some(Ok(chunk))) = &given { chunk.len() as u64 } else { 0 };
+            self.watch.note(asked.elapsed(), bytes);
+            let trickles = given.is_err() && self.watch.trickles();
+            let why = match given {
                 Ok(Some(Ok(chunk))) if chunk.is_empty() => continue,
                 Ok(Some(Ok(chunk))) if chunk.len() as u64 <= self.rest.end - self.rest.start => {
                     return self.take(chunk).map(Some);
@@ -134,9 +143,13 @@ impl Reader {
                 Ok(Some(Ok(_))) => "more bytes than announced".to_owned(),
                 Ok(Some(Err(error))) => error.to_string(),
                 Ok(None) => "the answer ended early".to_owned(),
-                Err(_) => "silence in mid-stream".to_owned(),
+                Err(_) => self.watch.complaint(),
             };
-            self.resume(&why).await?;
+            match self.resume(&why).await {
+                // Nobody else can give it: better slowly than not at all.
+                Err(_) if trickles => {}
+                resumed => resumed?,
+            }
         }
     }
 
@@ -154,14 +167,10 @@ impl Reader {
         Ok(chunk)
     }
 
-    /// Doubles with each resume, so that a cluster that is slow as a whole still makes progress.
-    fn silence_max(&self) -> Duration {
-        self.ring.shared.limits.silence_max.saturating_mul(1 << self.resumes.min(4))
-    }
-
     async fn resume(&mut self, why: &str) -> Result<(), RingError> {
         let node = self.source.peer.node;
-        self.source.peer.failed(why, self.silence_max());
+        self.source.peer.failed(why, self.watch.window());
+        self.watch = RateWatch::new(&self.ring.shared.limits, self.resumes + 1);
         if self.resumes >= self.ring.shared.limits.resumes_max {
             let detail = format!("{} resumes, the last after node {node}: {why}", self.resumes);
             return Err(RingError::Unavailable { operation: "read", key: self.key.clone(), detail });

@@ -7,6 +7,7 @@ mod hot;
 mod layouts;
 mod originals;
 mod reads;
+mod slow;
 mod writes;
 
 use std::time::Duration;

@@ -32,6 +32,7 @@ impl Grounds {
                 self.apply_cuts().await;
             }
             Strike::Slow(node, ms) => self.node(node)?.proxy.fault(Fault::Delay(Duration::from_millis(ms))),
+            Strike::Trickle(node, bytes_per_second) => self.node(node)?.proxy.fault(Fault::Trickle(bytes_per_second)),
             Strike::Break(node, bytes) => self.node(node)?.proxy.fault(Fault::CutAfter(bytes)),
             Strike::JumpClock(node, seconds) => self.node(node)?.clock.as_ref().context("no clock")?.jump(seconds)?,
             Strike::JumpCoordinatorClock(seconds) => self.web_clock.as_ref().context("no clock")?.jump(seconds)?,
@@ -81,7 +82,9 @@ impl Grounds {
                 self.cuts.remove(&number);
                 self.apply_cuts().await;
             }
-            Strike::Slow(node, _) | Strike::Break(node, _) => self.node(node)?.proxy.fault(Fault::None),
+            Strike::Slow(node, _) | Strike::Trickle(node, _) | Strike::Break(node, _) => {
+                self.node(node)?.proxy.fault(Fault::None);
+            }
             Strike::JumpClock(node, _) => self.node(node)?.clock.as_ref().context("no clock")?.jump(0)?,
             Strike::JumpCoordinatorClock(_) => self.web_clock.as_ref().context("no clock")?.jump(0)?,
             Strike::FillDisk(node, _) => self.node(node)?.disk.empty()?,

@@ -20,6 +20,8 @@ const COORDINATOR_REST_MS: Range<u64> = 200..1_200;
 const COORDINATOR_HOLD_MS: Range<u64> = 50..700;
 /// How long a step of a migration stays armed, in milliseconds.
 const ARMED_MS: Range<u64> = 2_500..6_000;
+/// What passes a narrow link: so little that readers leave it at the end of their first patience.
+const TRICKLE_BYTES_PER_SECOND: Range<u64> = 1_024..16 * 1_024;
 /// How often two nodes are harmed at once where troubles mix.
 const ROUGH: f64 = 0.3;
 
@@ -107,7 +109,7 @@ impl Author {
                     Strike::Stop(node)
                 }
             }
-            Trouble::Partition => match rng.random_range(0..6) {
+            Trouble::Partition => match rng.random_range(0..7) {
                 0 => Strike::Isolate(node, cut),
                 1 => Strike::CutClients(node, cut),
                 2 => Strike::CutCoordinator(node, cut),
@@ -116,6 +118,7 @@ impl Author {
                     Strike::CutPair(node, other, cut)
                 }
                 4 => Strike::Slow(node, rng.random_range(20..400)),
+                5 => Strike::Trickle(node, rng.random_range(TRICKLE_BYTES_PER_SECOND)),
                 _ => Strike::Break(node, rng.random_range(0..400_000)),
             },
             Trouble::Clock => {

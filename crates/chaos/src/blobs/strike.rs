@@ -25,6 +25,8 @@ pub enum Strike {
     CutPair(usize, usize, Cut),
     /// Every piece of a node's answers is held for this many milliseconds.
     Slow(usize, u64),
+    /// Of a node's answers so many bytes arrive in a second.
+    Trickle(usize, u64),
     /// A node's answers break off after so many bytes, and nothing comes after.
     Break(usize, u64),
     /// A node's wall clock jumps by so many seconds, and back when it is healed.
@@ -58,6 +60,7 @@ impl Strike {
             | Self::Isolate(node, _)
             | Self::CutClients(node, _)
             | Self::Slow(node, _)
+            | Self::Trickle(node, _)
             | Self::Break(node, _)
             | Self::FillDisk(node, _)
             | Self::FailSyncs(node)
@@ -90,6 +93,7 @@ impl Strike {
             Self::CutCoordinator(..) => "node cut off from the coordinator",
             Self::CutPair(..) => "two nodes cut off from each other",
             Self::Slow(..) => "slow link",
+            Self::Trickle(..) => "narrow link",
             Self::Break(..) => "link breaks in the middle of an answer",
             Self::JumpClock(..) => "clock of a node jumps",
             Self::JumpCoordinatorClock(_) => "clock of the coordinator jumps",
