@@ -16,6 +16,11 @@ impl Census {
         self.nodes.insert(id, digests.into_iter().map(|digest| (digest.partition, digest)).collect());
     }
 
+    /// Forgets the answers of all but these nodes.
+    pub fn retain(&mut self, nodes: &BTreeSet<NodeId>) {
+        self.nodes.retain(|id, _| nodes.contains(id));
+    }
+
     /// The nodes that answered.
     pub fn nodes(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.nodes.keys().copied()

@@ -1,11 +1,11 @@
 //! The leader's work on a running migration: fence, copy, commit, reclaim.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use tokio::{task::JoinSet, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
-use triton_api::{PartitionId, layout::LayoutRecord};
+use triton_api::{NodeId, PartitionId, layout::LayoutRecord};
 use triton_kit::MigrationStep;
 
 use super::{
@@ -132,6 +132,9 @@ impl Work {
     async fn copy(self: &Arc<Self>) -> Result<(), ClusterError> {
         tracing::info!(from = %self.migration.from, to = %self.migration.to, "a migration copies");
         self.fence().await?;
+        if !self.is_held() {
+            MigrationStep::WritesFenced.reached();
+        }
         // Nodes that are new are not known to answer yet.
         self.cluster.probe().await;
         let mut backoff = Backoff::default();
@@ -140,8 +143,11 @@ impl Work {
             let census = self.cluster.census(&self.record).await;
             let unfinished = moves::round(&self.record, &census, |partition| self.ledger.is_done(partition));
             if self.run_round(unfinished).await? {
-                // The last look: had a node missed something that came in before the fence, its digest would tell.
-                let census = self.cluster.census(&self.record).await;
+                // The last look: had a node missed something that came in before the fence, its digest would tell. One that has
+                // not learned of the fence may take something afterwards, so that what it tells does not count.
+                let fenced = self.fence().await?;
+                let mut census = self.cluster.census(&self.record).await;
+                census.retain(&fenced);
                 if self.run_round(moves::round(&self.record, &census, |_| false)).await? {
                     return self.commit().await;
                 }
@@ -159,8 +165,8 @@ impl Work {
         Ok(())
     }
 
-    /// Waits until no write of the older epoch can be acknowledged any more.
-    async fn fence(&self) -> Result<(), ClusterError> {
+    /// Waits until no write of the older epoch can begin any more that will be acknowledged; answers who refuses such writes.
+    async fn fence(&self) -> Result<BTreeSet<NodeId>, ClusterError> {
         let mut backoff = Backoff::default();
         while !self.is_held() {
             let learned = self.cluster.inner.announcer.announce(&self.record).await;
@@ -168,8 +174,7 @@ impl Work {
             let waits = moves::in_motion(&self.record).into_iter().any(|partition| !is_safe(partition));
             self.explain(learned.unable);
             if learned.refused.is_empty() && !waits {
-                MigrationStep::WritesFenced.reached();
-                return Ok(());
+                return Ok(learned.by);
             }
             self.explain(learned.refused);
             if waits {
@@ -180,7 +185,7 @@ impl Work {
             self.ledger.write(&self.cluster.records, &self.migration).await?;
             self.pause(backoff.next()).await;
         }
-        Ok(())
+        Ok(BTreeSet::new())
     }
 
     /// Works on the tasks of a round, a few at once; tells whether all of the round is done.

@@ -237,6 +237,11 @@ mod tests {
         assert_eq!((one_away.waits.len(), one_away.tasks.len()), (0, everybody.tasks.len()));
         let two_away = round(&record, &answers(&[1, 2, 5]), |_| false);
         assert_eq!((two_away.waits.len(), two_away.tasks.len()), (1, 0), "each partition has a holder among them");
+        // One has not learned of the fence, and another one is silent now.
+        let mut fenced = answers(&[1, 3, 4, 5]);
+        fenced.retain(&[2, 3, 4, 5].map(|n| node(n).id).into());
+        let two_doubtful = round(&record, &fenced, |_| false);
+        assert_eq!((two_doubtful.waits.len(), two_doubtful.tasks.len()), (1, 0));
         let receiver_away = round(&record, &answers(&[1, 2, 3, 4]), |_| false);
         assert_eq!((receiver_away.waits.len(), receiver_away.tasks.len()), (1, 0));
     }
