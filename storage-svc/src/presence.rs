@@ -4,6 +4,8 @@
 //! to it for a while although web services ask every few seconds, as on a network that was cut. From the moment on in which
 //! that is noticed, before any reader is answered, what it has of each partition is *unknown* until `reconcile` has compared
 //! the tombstones with the other nodes. Readers are held back for a moment and then sent to other replicas.
+//!
+//! A node that the layout gives up is away for as long as that lasts, however well it can be reached: deletes are not sent to it.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -12,7 +14,7 @@ use std::{
 
 use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::watch;
-use triton_api::ProblemType;
+use triton_api::{ProblemType, layout::NodeState};
 use triton_kit::ApiError;
 
 use crate::store::Store;
@@ -40,11 +42,17 @@ pub(crate) struct Presence {
 struct Absences {
     noticed: u64,
     settled: u64,
+    /// The layout has given this node up: nothing can be made up for meanwhile.
+    is_given_up: bool,
 }
 
 impl Absences {
     fn are_settled(self) -> bool {
-        self.noticed == self.settled
+        self.noticed == self.settled && !self.is_given_up
+    }
+
+    fn can_be_settled(self) -> bool {
+        self.noticed != self.settled && !self.is_given_up
     }
 }
 
@@ -69,7 +77,24 @@ impl Presence {
             heard_ms: AtomicU64::new(now),
         };
         presence.was_away("it has started");
+        presence.learned();
         presence
+    }
+
+    /// The store knows another layout.
+    pub(crate) fn learned(&self) {
+        let (id, layout) = (self.store.id(), self.store.layout());
+        let is_given_up =
+            layout.is_some_and(|record| record.node(id).is_some_and(|node| node.state == NodeState::Down));
+        let turned = self.absences.send_if_modified(|absences| {
+            let turned = absences.is_given_up != is_given_up;
+            absences.noticed += u64::from(turned);
+            absences.is_given_up = is_given_up;
+            turned
+        });
+        if turned {
+            tracing::warn!(node.id = %id, is_given_up, "the layout counts on this node no more, or again");
+        }
     }
 
     /// The other nodes may know of deletes that this one does not.
@@ -115,7 +140,7 @@ impl Presence {
     /// Cancel safe: an absence that was noticed stays so.
     pub(crate) async fn absence(&self) -> u64 {
         let mut absences = self.absences.subscribe();
-        let noticed = absences.wait_for(|absences| !absences.are_settled()).await.map(|absences| absences.noticed);
+        let noticed = absences.wait_for(|absences| absences.can_be_settled()).await.map(|absences| absences.noticed);
         match noticed {
             Ok(noticed) => noticed,
             // The sender lives as long as this does.

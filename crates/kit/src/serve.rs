@@ -5,6 +5,7 @@ use std::{convert::Infallible, fmt, io, net::SocketAddr, time::Duration};
 use axum::{Router, body::Body, extract::ConnectInfo, response::Response};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use thiserror::Error;
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -66,6 +67,14 @@ impl fmt::Display for Drained {
     }
 }
 
+/// A process mostly begins with a limit of 1,024 open files, and may have many more: each connection is one.
+fn raise_open_files() {
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
+}
+
 /// Serves until `stop`, then lets the requests that run finish for at most `drain_timeout`.
 ///
 /// Requests that are routed find the caller's address as `ConnectInfo<SocketAddr>`. Answers without an end (server-sent
@@ -76,6 +85,7 @@ pub async fn serve(
     stop: CancellationToken,
     drain_timeout: Duration,
 ) -> Drained {
+    raise_open_files();
     let service = service.into();
     let mut connections = JoinSet::new();
     let mut upkeep = time::interval(UPKEEP_EVERY);

@@ -47,7 +47,9 @@ pub(super) async fn put_layout(
     Json(record): Json<LayoutRecord>,
 ) -> Result<StatusCode, ApiError> {
     let epoch = record.write_epoch();
-    blocking::run(move || node.store.learn_layout(record)).await?;
+    let store = node.store.clone();
+    blocking::run(move || store.learn_layout(record)).await?;
+    node.presence.learned();
     MigrationStep::LayoutLearned.reached();
     tracing::info!(%epoch, "the layout is known");
     Ok(StatusCode::NO_CONTENT)

@@ -222,6 +222,11 @@ impl Disk {
         or_absent(self.files.open(&self.root.join(path))).map_err(|source| self.error("open", path, source))
     }
 
+    /// Has the next reads of a file ask the disk. What is not written there yet stays in memory.
+    pub(crate) fn forget(&self, path: &Path, file: &File) -> Result<(), DiskError> {
+        self.files.forget(path, file).map_err(|source| self.error("give up the memory of", path, source))
+    }
+
     /// Length and identity of an open file.
     pub(crate) fn facts(&self, path: &Path, file: &File) -> Result<FileFacts, DiskError> {
         let stat = self.files.stat(path, file);

@@ -13,7 +13,7 @@ use std::{
     path::Path,
 };
 
-use rustix::fs::{CWD, OFlags, RenameFlags};
+use rustix::fs::{Advice, CWD, OFlags, RenameFlags, fadvise};
 
 /// A read is none of the file system's business: it would note the time of a file's first one, and while copies are written
 /// that waits for its journal.
@@ -38,6 +38,8 @@ pub(crate) trait Files: Debug + Send + Sync {
     fn write(&self, path: &Path, file: &File, slices: &[IoSlice<'_>]) -> io::Result<usize>;
     /// Reads from `offset` into the room that `content` has left; answers how many bytes were added, 0 at the end.
     fn read(&self, path: &Path, file: &File, content: &mut Vec<u8>, offset: u64) -> io::Result<usize>;
+    /// Gives up what is in memory of a file, so that the next read of it asks the disk.
+    fn forget(&self, path: &Path, file: &File) -> io::Result<()>;
     /// What is known of an open file.
     fn stat(&self, path: &Path, file: &File) -> io::Result<Metadata>;
     /// What is known of what has this name; symbolic links are not followed.
@@ -91,6 +93,10 @@ impl Files for Plain {
 
     fn read(&self, _path: &Path, file: &File, content: &mut Vec<u8>, offset: u64) -> io::Result<usize> {
         Ok(rustix::io::pread(file, rustix::buffer::spare_capacity(content), offset)?)
+    }
+
+    fn forget(&self, _path: &Path, file: &File) -> io::Result<()> {
+        Ok(fadvise(file, 0, None, Advice::DontNeed)?)
     }
 
     fn stat(&self, _path: &Path, file: &File) -> io::Result<Metadata> {

@@ -53,8 +53,12 @@ impl Store {
         Ok(blob)
     }
 
-    /// Opens a blob to verify what lies on the disk.
+    /// Opens a blob to verify what lies on the disk, and not what the kernel remembers of it.
     pub(super) fn open_to_check(&self, key: &BlobKey) -> Result<OpenBlob, StoreError> {
+        let path = dir::key_path(BLOBS, triton_placement::partition_of(key), key);
+        if let Some(file) = self.disk.open(&path)? {
+            self.disk.forget(&path, &file)?;
+        }
         self.open_footer(key, Eager::Footer)
     }
 

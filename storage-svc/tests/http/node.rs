@@ -1,6 +1,9 @@
 //! The node itself, its layout and its documents.
 
-use triton_api::layout::LayoutRecord;
+use std::time::Duration;
+
+use triton_api::layout::{LayoutRecord, NodeState};
+use triton_testkit::eventually;
 
 use super::*;
 
@@ -52,4 +55,33 @@ async fn stopped_node_finishes_its_answers_and_lets_its_directory_go() {
     assert_eq!(running.stopped().await.cut, 0);
     assert!(tokio::net::TcpStream::connect(address).await.is_err());
     assert_eq!(serve(config, CancellationToken::new()).await.unwrap().id(), id);
+}
+
+/// What it has may have been deleted meanwhile: nobody sends deletes to a node that is given up.
+#[tokio::test]
+async fn a_node_that_is_given_up_answers_no_reader_until_it_is_taken_back() {
+    let (node, other) = (Node::start().await, Node::start().await);
+    let sent = triton_testkit::content(1, 200_000);
+    let read = async || {
+        let answer = node.get("a").send().await.unwrap();
+        (answer.status().as_u16(), answer.bytes().await.unwrap() == sent)
+    };
+    let first = triton_placement::layout::first(vec![node.member(), other.member()], 1).unwrap();
+    let down = LayoutNode { state: NodeState::Down, ..node.member() };
+    let without = triton_placement::layout::change(&first, vec![down, other.member()], 1).unwrap();
+    let again = triton_placement::layout::change(&without, vec![node.member(), other.member()], 1).unwrap();
+    node.client.put_layout(&LayoutRecord::settled(first)).await.unwrap();
+    assert_eq!(node.put("a", sent.clone()).await.status(), 201);
+    for _ in 0..2 {
+        assert_eq!(read().await, (200, true));
+    }
+    node.client.put_layout(&LayoutRecord::settled(without.clone())).await.unwrap();
+    assert_eq!(read().await.0, 503);
+    // A delete that reaches the other one alone.
+    other.client.put_layout(&LayoutRecord::settled(without)).await.unwrap();
+    assert_eq!(other.http.delete(other.blob_url("a")).send().await.unwrap().status(), 204);
+    assert_eq!(read().await.0, 503);
+    node.client.put_layout(&LayoutRecord::settled(again)).await.unwrap();
+    eventually(Duration::from_secs(20), || async { read().await.0 != 503 }).await;
+    assert_eq!(read().await.0, 404);
 }

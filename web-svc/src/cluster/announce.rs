@@ -106,6 +106,11 @@ impl Announcer {
         learned
     }
 
+    /// Tells nodes that they are given up, so that they answer no readers with what they have: deletes do not reach them.
+    pub(super) async fn dismiss(&self, nodes: Vec<&LayoutNode>, record: &LayoutRecord) {
+        each_of(nodes, |node| async move { drop(self.tell(node, record).await) }).await;
+    }
+
     async fn tell(&self, node: &LayoutNode, record: &LayoutRecord) -> Reaction {
         // First who answers there: a layout must not reach a node of another cluster that took over the address.
         let Some(info) = self.probe(node).await else { return Reaction::Silent };

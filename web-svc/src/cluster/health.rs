@@ -50,6 +50,7 @@ impl NodeStatus {
             silent_for: silent_for.unwrap_or_default(),
             answers: self.answers,
             writable: self.info.as_ref().is_some_and(|info| info.disk == DiskState::Ok),
+            epoch: self.info.as_ref().and_then(|info| info.epoch),
         }
     }
 

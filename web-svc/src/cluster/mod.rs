@@ -52,7 +52,12 @@ use std::sync::Arc;
 
 use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
-use triton_api::{NodeUrl, client::Caller, layout::LayoutRecord};
+use triton_api::{
+    NodeUrl,
+    client::Caller,
+    cluster::NodeHealth,
+    layout::{LayoutNode, LayoutRecord},
+};
 
 pub use error::{ClusterError, StartError};
 pub(crate) use routes::document;
@@ -219,7 +224,13 @@ impl Cluster {
         loop {
             let record = Arc::clone(&layout.borrow_and_update());
             health.mark_unchanged();
-            self.inner.announcer.announce(&record).await;
+            let answers = |node: &&LayoutNode| self.inner.health.of(node).health() == NodeHealth::Up;
+            let given_up =
+                record.nodes().into_iter().filter(|node| fence::is_given_up(&record, node.id)).filter(answers);
+            tokio::join!(
+                self.inner.announcer.announce(&record),
+                self.inner.announcer.dismiss(given_up.collect(), &record)
+            );
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 _ = layout.changed() => {}

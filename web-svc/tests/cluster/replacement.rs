@@ -55,6 +55,29 @@ async fn a_node_that_stays_away_is_replaced_and_returns_without_what_was_deleted
     content.read_all(&web.ring).await;
 }
 
+/// Deletes do not reach it while it is given up, though it can be reached.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_given_up_learns_so_when_it_answers_again() {
+    let (dir, mut nodes) = (tempfile::tempdir().unwrap(), start_nodes(4).await);
+    let web = Web::start(
+        &dir,
+        ClusterSettings { replace_interval_min: Duration::from_hours(1), ..impatient() },
+        &urls(&nodes),
+    )
+    .await;
+    let content = web.fill(20, 2000).await;
+    let gone = nodes[3].id;
+    nodes[3].kill();
+    until(&web, gone, NodeState::Down).await;
+    nodes[3].restart().await;
+    let serves = async |key| nodes[3].client().head(key).await.is_ok();
+    eventually(DEADLINE, || async { !serves(content.blobs.keys().next().unwrap()).await }).await;
+    for key in content.blobs.keys() {
+        assert!(!serves(key).await, "{key}");
+    }
+    content.read_all(&web.ring).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restarted_web_side_takes_back_what_the_one_before_replaced() {
     let (dir, mut nodes) = (tempfile::tempdir().unwrap(), start_nodes(4).await);

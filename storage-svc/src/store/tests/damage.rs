@@ -1,11 +1,19 @@
 //! Damaged files, failing disks, full disks.
 
-use std::{fs, io::Write as _, os::unix::fs::FileExt as _};
+use std::{
+    fs,
+    io::{IoSliceMut, Write as _},
+    os::unix::fs::FileExt as _,
+};
 
+use rustix::io::{ReadWriteFlags, preadv2};
 use triton_api::storage::DiskState;
 
 use super::*;
-use crate::store::format::file_bytes_of;
+use crate::store::{Checked, format::file_bytes_of};
+
+/// As the kernel tells a file system that has no disk.
+const TMPFS_MAGIC: rustix::fs::FsWord = 0x0102_1994;
 
 fn flip(path: &Path, at: u64) {
     let file = fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
@@ -49,6 +57,25 @@ fn range_answers_for_the_blocks_that_it_touches_and_no_others() {
     assert_eq!(blob.read(&(3 * BLOCK_BYTES..3 * BLOCK_BYTES + 1)).unwrap(), content[196_608..196_609]);
     // The byte that is asked for is good, but its block is not.
     assert!(matches!(blob.read(&(2 * BLOCK_BYTES + 99..2 * BLOCK_BYTES + 100)), Err(StoreError::Corrupt { .. })));
+}
+
+/// A disk that rots under what is asked for often would be found out when nobody has another copy any more.
+#[test]
+fn check_reads_the_disk_and_not_the_memory() {
+    let (dir, store) = temporary();
+    put(&store, "a", &vec![7; 4 * 1024 * 1024]).unwrap();
+    let file = fs::File::open(blob_file(dir.path(), "a")).unwrap();
+    let is_in_memory = || {
+        let mut byte = [0];
+        preadv2(&file, &mut [IoSliceMut::new(&mut byte)], 0, ReadWriteFlags::NOWAIT) == Ok(1)
+    };
+    get(&store, "a").unwrap();
+    assert!(is_in_memory());
+    let file_name = blob_file(dir.path(), "a").file_name().unwrap().to_str().unwrap().to_owned();
+    let Checked::Open(blob) = store.check(partition("a"), &file_name).unwrap() else { panic!("it is there") };
+    let is_memory_all_there_is = rustix::fs::statfs(dir.path()).unwrap().f_type == TMPFS_MAGIC;
+    assert!(is_memory_all_there_is || !is_in_memory());
+    assert_eq!(blob.read(&(0..10)).unwrap(), vec![7; 10]);
 }
 
 #[test]

@@ -250,6 +250,10 @@ impl Files for Scripted {
         Ok(content.len() - before)
     }
 
+    fn forget(&self, path: &Path, file: &File) -> io::Result<()> {
+        Plain.forget(path, file)
+    }
+
     fn stat(&self, path: &Path, file: &File) -> io::Result<Metadata> {
         self.trouble(Call::Stat, path)?;
         Plain.stat(path, file)
