@@ -48,7 +48,7 @@ struct Absences {
 
 impl Absences {
     fn are_settled(self) -> bool {
-        self.noticed == self.settled && !self.is_given_up
+        self.noticed == self.settled
     }
 
     fn can_be_settled(self) -> bool {
