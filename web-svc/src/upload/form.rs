@@ -81,7 +81,7 @@ async fn read_form(app: &App, id: VideoId, form: &mut Multipart, parts: &mut u64
 async fn receive_file(app: &App, id: VideoId, mut field: Field<'_>, parts: &mut u64) -> Result<Received, UploadError> {
     let file_name = field.file_name().unwrap_or_default().to_owned();
     let (record, revision) = begin(app, id, &file_name).await?;
-    let mut receiver = Receiver::new(app.ring.clone(), id, app.upload_bytes_max);
+    let mut receiver = Receiver::new(app.ring.clone(), app.uploads.room.clone(), id, app.upload_bytes_max);
     loop {
         let arrived = unless_silent(field.chunk()).await?.map_err(broken)?;
         let Some(chunk) = arrived else { break };

@@ -18,7 +18,7 @@ use thiserror::Error;
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::task::TaskTracker;
 use triton_api::{ProblemType, VideoId};
-use triton_kit::ApiError;
+use triton_kit::{ApiError, memory};
 
 pub(crate) use finish::TRASH_GRACE;
 pub use finish::{create_generation, discard, jobs};
@@ -45,6 +45,9 @@ pub enum UploadError {
         /// The limit.
         seconds: u64,
     },
+    /// Too many uploads at once.
+    #[error("Too many files are being uploaded at once. Go on, or upload the file again, in a moment.")]
+    Crowded,
     /// Over the limit.
     #[error("The file is larger than this installation allows ({bytes_max} bytes).")]
     TooLarge {
@@ -79,6 +82,7 @@ impl From<UploadError> for ApiError {
         let detail = error.to_string();
         match error {
             UploadError::Form(_) | UploadError::BrokenOff(_) => Self::bad_request(detail),
+            UploadError::Crowded => Self::new(ProblemType::Unavailable, detail).with_retry_after_seconds(10),
             UploadError::Silent { .. } => Self::new(ProblemType::Timeout, detail),
             UploadError::TooLarge { .. } => Self::new(ProblemType::TooLarge, detail),
             UploadError::Title(_) => Self::new(ProblemType::Unprocessable, detail),
@@ -108,6 +112,8 @@ pub struct Uploads {
     ended: Arc<Notify>,
     /// How long an unfinished resumable upload stays after its last byte.
     expiry: SignedDuration,
+    /// Room for parts in memory.
+    room: receive::Room,
     /// Room for chunks that wait in a file until their checksum is known.
     checked_chunks: Arc<Semaphore>,
     /// What goes on where a client breaks off: keeping what arrived, examining what is whole.
@@ -121,6 +127,7 @@ impl Uploads {
             active: Arc::default(),
             ended: Arc::default(),
             expiry: SignedDuration::from_hours(i64::from(expiry_hours)),
+            room: receive::Room::in_memory_of(memory::limit_bytes()),
             checked_chunks: Arc::new(Semaphore::new(CHECKED_CHUNKS_MAX)),
             tasks: TaskTracker::new(),
         }

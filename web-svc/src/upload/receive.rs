@@ -1,9 +1,13 @@
 //! Receiving a body: cut into parts, written to the ring while the next part arrives.
 
-use std::{collections::VecDeque, future::Future, time::Duration};
+use std::{collections::VecDeque, future::Future, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use tokio::task::JoinHandle;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::JoinHandle,
+    time::timeout,
+};
 use tokio_util::task::AbortOnDropHandle;
 use triton_api::VideoId;
 
@@ -19,12 +23,46 @@ pub(super) const SILENCE_MAX: Duration = Duration::from_secs(25);
 /// Parts on their way to the ring while the next one arrives. With the part that fills they bound an upload's memory.
 pub(super) const PARTS_IN_FLIGHT: usize = 2;
 
+/// The share of memory for parts of all uploads together, and the fewest of them.
+const MEMORY_SHARE: u64 = 8;
+const PARTS_MIN: u64 = 16;
+/// How long an upload waits for room; shorter than [`SILENCE_MAX`], as its sender is not heard meanwhile.
+const ROOM_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Room for the parts that lie in memory, of all uploads of this process. Cloning is cheap.
+#[derive(Debug, Clone)]
+pub(super) struct Room(Arc<Semaphore>);
+
+impl Room {
+    /// For so many parts as this share of `memory_bytes` has room for.
+    pub(super) fn in_memory_of(memory_bytes: u64) -> Self {
+        Self::for_parts((memory_bytes / MEMORY_SHARE / PART_BYTES).max(PARTS_MIN))
+    }
+
+    fn for_parts(parts: u64) -> Self {
+        Self(Arc::new(Semaphore::new(
+            usize::try_from(parts).unwrap_or(Semaphore::MAX_PERMITS).min(Semaphore::MAX_PERMITS),
+        )))
+    }
+
+    /// Who has a place can fill its part and send it, whatever others do.
+    async fn take(&self) -> Result<OwnedSemaphorePermit, UploadError> {
+        match timeout(ROOM_TIMEOUT, Arc::clone(&self.0).acquire_owned()).await {
+            Ok(Ok(place)) => Ok(place),
+            _ => Err(UploadError::Crowded),
+        }
+    }
+}
+
 /// Cuts one original into parts and writes them.
 pub(super) struct Receiver {
     ring: Ring,
+    room: Room,
     id: VideoId,
     bytes_max: u64,
     buffer: BytesMut,
+    /// The place of what is in the buffer.
+    place: Option<OwnedSemaphorePermit>,
     sniffed: bool,
     received_bytes: u64,
     parts: u64,
@@ -35,12 +73,14 @@ pub(super) struct Receiver {
 }
 
 impl Receiver {
-    pub(super) fn new(ring: Ring, id: VideoId, bytes_max: u64) -> Self {
+    pub(super) fn new(ring: Ring, room: Room, id: VideoId, bytes_max: u64) -> Self {
         Self {
             ring,
+            room,
             id,
             bytes_max,
             buffer: BytesMut::new(),
+            place: None,
             sniffed: false,
             received_bytes: 0,
             parts: 0,
@@ -52,7 +92,7 @@ impl Receiver {
 
     /// Goes on with an original of which some whole parts are durable, and the bytes of `tail` behind them. Where it is to
     /// be a video by itself, its beginning is looked at, unless that was done when it arrived.
-    pub(super) fn resume(ring: Ring, id: VideoId, bytes_max: u64, parts: u64, tail: &[u8], is_video: bool) -> Self {
+    pub(super) fn resume(self, parts: u64, tail: &[u8], is_video: bool) -> Self {
         let received_bytes = parts * PART_BYTES + tail.len() as u64;
         Self {
             buffer: BytesMut::from(tail),
@@ -60,7 +100,7 @@ impl Receiver {
             received_bytes,
             parts,
             durable_parts: parts,
-            ..Self::new(ring, id, bytes_max)
+            ..self
         }
     }
 
@@ -84,15 +124,19 @@ impl Receiver {
         self.buffer.freeze()
     }
 
-    /// Takes the next bytes; waits while too many parts are on their way.
+    /// Takes the next bytes; waits while too many parts are on their way, of this upload or of all.
     pub(super) async fn push(&mut self, mut chunk: Bytes) -> Result<(), UploadError> {
-        self.received_bytes += chunk.len() as u64;
-        if self.received_bytes > self.bytes_max {
+        if self.received_bytes + chunk.len() as u64 > self.bytes_max {
             return Err(UploadError::TooLarge { bytes_max: self.bytes_max });
         }
         while !chunk.is_empty() {
-            let room = usize::try_from(PART_BYTES).unwrap_or(usize::MAX) - self.buffer.len();
-            self.buffer.extend_from_slice(&chunk.split_to(room.min(chunk.len())));
+            if self.place.is_none() {
+                self.place = Some(self.room.take().await?);
+            }
+            let missing = usize::try_from(PART_BYTES).unwrap_or(usize::MAX) - self.buffer.len();
+            let piece = chunk.split_to(missing.min(chunk.len()));
+            self.buffer.extend_from_slice(&piece);
+            self.received_bytes += piece.len() as u64;
             if !self.sniffed && self.buffer.len() >= SNIFF_BYTES {
                 self.sniff()?;
             }
@@ -145,9 +189,13 @@ impl Receiver {
             return Err(UploadError::Hole);
         }
         let (ring, key) = (self.ring.clone(), VideoRecord::original_part(self.id, self.parts));
-        let content = std::mem::take(&mut self.buffer).freeze();
+        let (content, place) = (std::mem::take(&mut self.buffer).freeze(), self.place.take());
         self.parts += 1;
-        let write: JoinHandle<_> = tokio::spawn(async move { ring.put(&key, content).await.map(drop) });
+        let write: JoinHandle<_> = tokio::spawn(async move {
+            let written = ring.put(&key, content).await.map(drop);
+            drop(place);
+            written
+        });
         self.in_flight.push_back(AbortOnDropHandle::new(write));
         Ok(())
     }
@@ -222,7 +270,7 @@ mod tests {
         let (dir, stop, id) = (tempfile::tempdir().unwrap(), CancellationToken::new(), VideoId::generate());
         let _stop_at_the_end = stop.clone().drop_guard();
         let (ring, _node) = ring_without(id, 1, dir.path(), &stop).await;
-        let mut receiver = Receiver::resume(ring.clone(), id, u64::MAX, 0, &[], false);
+        let mut receiver = Receiver::new(ring.clone(), Room::for_parts(16), id, u64::MAX).resume(0, &[], false);
         // The first is durable; the second, which will fail, and the third are on their way together.
         receiver.push(vec![0; PART].into()).await.unwrap();
         receiver.settle().await.unwrap();
@@ -243,5 +291,35 @@ mod tests {
         assert_eq!((receiver.durable_parts(), receiver.parts()), (1, 3));
         let rest = VideoRecord::original_part(id, 3);
         assert!(ring.head(&rest).await.unwrap_err().is_absent(), "bytes were sent behind the hole");
+    }
+
+    /// With room for two parts in all, one upload goes on while another one holds on to one of them, and gives it back.
+    #[tokio::test]
+    async fn uploads_wait_for_room_and_lose_nothing_when_there_is_none() {
+        let (dir, stop, ids) =
+            (tempfile::tempdir().unwrap(), CancellationToken::new(), [VideoId::generate(), VideoId::generate()]);
+        let _stop_at_the_end = stop.clone().drop_guard();
+        let (ring, _node) = ring_without(VideoId::generate(), 0, dir.path(), &stop).await;
+        let room = Room::for_parts(2);
+        let [mut slow, mut fast] =
+            ids.map(|id| Receiver::new(ring.clone(), room.clone(), id, u64::MAX).resume(0, &[], false));
+        slow.push(Bytes::from_static(b"first bytes")).await.unwrap();
+        for _ in 0..4 {
+            fast.push(vec![1; PART + 1].into()).await.unwrap();
+        }
+        assert_eq!((fast.parts(), room.0.available_permits()), (4, 0));
+        fast.push(vec![1; PART - 4].into()).await.unwrap();
+        let received = fast.received_bytes();
+        assert_eq!((received, fast.parts()), (5 * PART as u64, 5));
+        fast.settle().await.unwrap();
+        let _last = room.0.acquire().await.unwrap();
+        let waits = timeout(Duration::from_millis(10), fast.push(vec![2; 10].into())).await.is_err();
+        assert!(waits && fast.received_bytes() == received, "what has no room is not received");
+    }
+
+    #[test]
+    fn room_is_a_share_of_the_memory() {
+        let parts = |gib: u64| Room::in_memory_of(gib << 30).0.available_permits();
+        assert_eq!([parts(0), parts(1), parts(8)], [16, 16, 128]);
     }
 }

@@ -22,7 +22,8 @@ where
     let tail = claim.read_tail().await?;
     let record = &claim.record;
     let (parts, is_video) = (record.offset_bytes / PART_BYTES, record.kind != UploadKind::Partial);
-    let mut receiver = Receiver::resume(claim.app.ring.clone(), record.id, record.len_bytes, parts, &tail, is_video);
+    let (ring, room) = (claim.app.ring.clone(), claim.app.uploads.room.clone());
+    let mut receiver = Receiver::new(ring, room, record.id, record.len_bytes).resume(parts, &tail, is_video);
     drop(tail);
     match pump(&mut claim, &mut receiver, bytes).await {
         // Somebody else has the upload now, or it is no video: there is nothing to keep.

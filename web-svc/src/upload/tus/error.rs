@@ -126,6 +126,7 @@ impl TusError {
                 | UploadError::TooLarge { .. }
                 | UploadError::Title(_) => true,
                 UploadError::Ring(_)
+                | UploadError::Crowded
                 | UploadError::Part(_)
                 | UploadError::Hole
                 | UploadError::Journal(_)
