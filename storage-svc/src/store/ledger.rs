@@ -15,8 +15,19 @@ use triton_api::{BlobHash, BlobKey, PartitionId, layout::PARTITIONS};
 
 use super::sum::SetSum;
 
-/// How long it is remembered that a digest could not be found out: a read that fails may take a disk many seconds.
-pub(super) const UNREADABLE_FOR: Duration = Duration::from_secs(300);
+/// How long it is remembered that a digest could not be found out, as a read that fails may take a disk many seconds: each time
+/// for twice as long, for what is wrong for a moment must not hold up the repair for minutes.
+pub(super) const UNREADABLE_MIN: Duration = Duration::from_secs(10);
+pub(super) const UNREADABLE_MAX: Duration = Duration::from_secs(300);
+
+/// That a digest could not be found out.
+#[derive(Debug, Clone, Copy)]
+struct Unreadable {
+    tried_at: Instant,
+    /// How many changes the partition had seen.
+    changes: u64,
+    remembered_for: Duration,
+}
 
 /// How much there is of something.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -38,8 +49,8 @@ pub(crate) struct PartitionLedger {
     sum: Option<SetSum>,
     /// The sum of the tombstones alone.
     graves: Option<SetSum>,
-    /// Its digest could not be found out the last time: when that was, and how many changes it had seen.
-    unreadable: Option<(Instant, u64)>,
+    /// Its digest could not be found out the last time.
+    unreadable: Option<Unreadable>,
     /// Renames whose directory has not been synced yet.
     unsynced: u32,
     /// Blobs whose name went. Also read without the lock.
@@ -96,15 +107,17 @@ impl PartitionLedger {
     /// Notes whether the digest could be found out, as from `now` on, at `changes` changes; true where it could the last time, and
     /// cannot now.
     pub(crate) fn turns_unreadable(&mut self, is_unreadable: bool, now: Instant, changes: u64) -> bool {
-        let now = is_unreadable.then_some((now, changes));
-        std::mem::replace(&mut self.unreadable, now).is_none() && is_unreadable
+        let before = self.unreadable.take();
+        let remembered_for = before.map_or(UNREADABLE_MIN, |before| (before.remembered_for * 2).min(UNREADABLE_MAX));
+        self.unreadable = is_unreadable.then_some(Unreadable { tried_at: now, changes, remembered_for });
+        before.is_none() && is_unreadable
     }
 
     /// Whether the digest could not be found out a short time ago, and nothing has changed since.
     pub(crate) fn is_unreadable(&self, now: Instant) -> bool {
-        let holds =
-            |(tried_at, changes)| changes == self.changes && now.saturating_duration_since(tried_at) < UNREADABLE_FOR;
-        self.unreadable.is_some_and(holds)
+        self.unreadable.is_some_and(|Unreadable { tried_at, changes, remembered_for }| {
+            changes == self.changes && now.saturating_duration_since(tried_at) < remembered_for
+        })
     }
 
     /// What could not be read can be now.

@@ -73,11 +73,22 @@ pub(super) fn in_motion(record: &LayoutRecord) -> BTreeSet<PartitionId> {
     movement(&record.current, record.write_layout()).partitions.into_iter().map(|change| change.partition).collect()
 }
 
-/// What repair has to do so that the holders of each partition have the same and nobody else has any of it.
+/// What repair has to do so that the holders of each partition have the same and nobody else has any of it. What is on the fewest
+/// nodes comes first.
 ///
 /// A node that has a copy and is no holder gives it up only after every holder could look whether it lacks something.
 pub(super) fn sweep(layout: &Layout, census: &Census) -> Vec<Task> {
-    census.partitions().into_iter().filter_map(|partition| sweep_partition(layout, census, partition)).collect()
+    let tasks = census.partitions().into_iter().filter_map(|partition| sweep_partition(layout, census, partition));
+    let mut tasks: Vec<Task> = tasks.collect();
+    tasks.sort_by_key(|task| fullest(census, task.partition));
+    tasks
+}
+
+/// How many nodes have as many blobs of the partition as the one that has the most.
+fn fullest(census: &Census, partition: PartitionId) -> usize {
+    let blobs = || census.nodes().filter_map(|id| census.digest(id, partition)).map(|digest| digest.blobs);
+    let most = blobs().max();
+    blobs().filter(|blobs| Some(*blobs) == most).count()
 }
 
 /// The part of a sweep that empties nodes which are no holders.
@@ -161,6 +172,20 @@ mod tests {
         assert_eq!(tasks.len(), 1);
         let [pull] = tasks[0].pulls.as_slice() else { panic!("{tasks:?}") };
         assert_eq!((pull.to, pull.sources.len(), pull.sources[0].len()), (cast[2], 1, 2));
+    }
+
+    #[test]
+    fn what_is_on_the_fewest_nodes_is_repaired_first() {
+        let layout = layout_of(3, 3);
+        let has = |n: u16, blobs| PartitionDigest { partition: PartitionId::new(n), ..has("some", blobs).remove(0) };
+        let all: Vec<PartitionDigest> = (0..3).map(|n| has(n, 2)).collect();
+        let found = census(&[
+            (node(1).id, all),
+            (node(2).id, vec![has(0, 2), PartitionDigest { digest: BlobHash::of(b"less"), ..has(1, 1) }, has(2, 2)]),
+            (node(3).id, vec![]),
+        ]);
+        let order: Vec<u16> = sweep(&layout, &found).iter().map(|task| task.partition.get()).collect();
+        assert_eq!(order, [1, 0, 2]);
     }
 
     #[test]

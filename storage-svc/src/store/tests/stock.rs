@@ -13,7 +13,7 @@ use super::{
     scripted::{Call, Scripted, Trouble},
     *,
 };
-use crate::store::ledger::{Tally, UNREADABLE_FOR};
+use crate::store::ledger::{Tally, UNREADABLE_MAX, UNREADABLE_MIN};
 
 /// Longer than the time in which a directory's change is too fresh to be written down.
 const STEADY: Duration = Duration::from_millis(150);
@@ -150,7 +150,7 @@ fn partition_that_cannot_be_read_is_marked_and_the_others_are_told() {
     for call in [Call::Read, Call::Open] {
         files.fault_always(call, &home, Trouble::Error(Errno::IO));
         let digests = store.digests_at(now);
-        now += UNREADABLE_FOR;
+        now += UNREADABLE_MAX;
         assert!(files.heal() > 0, "{call:?} was not met");
         for (now, before) in digests.iter().zip(&good) {
             let is_home = now.partition == partition("before");
@@ -165,7 +165,7 @@ fn partition_that_cannot_be_read_is_marked_and_the_others_are_told() {
     let store = Store::open_on(Arc::<Scripted>::clone(&files), dir.path(), Some(0)).unwrap();
     let marked: Vec<_> = store.digests().into_iter().filter(|digest| digest.unreadable).collect();
     assert!(files.heal() > 0 && marked.len() == 1 && marked[0].partition == partition("before"));
-    assert_eq!(store.digests_at(Instant::now() + UNREADABLE_FOR), good);
+    assert_eq!(store.digests_at(Instant::now() + UNREADABLE_MAX), good);
 }
 
 #[test]
@@ -181,15 +181,20 @@ fn partition_that_cannot_be_read_is_not_tried_again_until_it_changes_or_some_min
     };
     let now = Instant::now();
     assert_eq!(tell(now), (1, 1));
-    assert_eq!(tell(now + UNREADABLE_FOR / 2), (0, 1), "the disk was asked again");
-    assert_eq!(tell(now + UNREADABLE_FOR), (1, 1));
+    assert_eq!(tell(now + UNREADABLE_MIN / 2), (0, 1), "the disk was asked again");
+    let again = now + UNREADABLE_MIN;
+    assert_eq!(tell(again), (1, 1));
+    assert_eq!(tell(again + UNREADABLE_MIN), (0, 1), "it is not asked more seldom");
+    let mut now = again + UNREADABLE_MIN * 2;
+    for _ in 0..10 {
+        assert_eq!(tell(now), (1, 1));
+        now += UNREADABLE_MAX;
+    }
     let mut others = (0..9999).map(|n| format!("more/{n}"));
     put(&store, &others.find(|text| partition(text) == partition("before")).unwrap(), b"x").unwrap();
-    assert_eq!(tell(now + UNREADABLE_FOR), (1, 1), "it has changed");
-    assert_eq!(tell(now + UNREADABLE_FOR), (0, 1));
+    now -= UNREADABLE_MAX;
+    assert_eq!(tell(now), (1, 1), "it has changed");
+    assert_eq!(tell(now), (0, 1));
     assert!(store.look_again(&key("before")).unwrap().is_none());
-    assert!(
-        store.digests_at(now + UNREADABLE_FOR).iter().all(|digest| !digest.unreadable),
-        "the blob was read meanwhile"
-    );
+    assert!(store.digests_at(now).iter().all(|digest| !digest.unreadable), "the blob was read meanwhile");
 }
