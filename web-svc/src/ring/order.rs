@@ -6,6 +6,9 @@ use super::targets::Home;
 
 /// Below this all nodes count as equally fast: the order among them is chance, which spreads the load.
 const LATENCY_FLOOR_US: f64 = 1_000.0;
+/// A node is slow that takes longer than this, and so many times as long as the fastest.
+const SLOW_US: f64 = 50_000.0;
+const SLOW_FACTOR: f64 = 8.0;
 /// A node in another zone counts as this much slower.
 const REMOTE_FACTOR: f64 = 3.0;
 
@@ -37,9 +40,15 @@ impl Replica {
     }
 }
 
-/// Sorts: strangers last, then what is likely to fail, then by epoch, then by cost. Strangers keep their given order.
+/// Sorts: strangers last, then what is likely to fail, then what is slow, then by epoch, then by cost. Strangers keep their given
+/// order.
 pub(super) fn sort(replicas: &mut [Replica]) {
-    let rank = |r: &Replica| (r.home == Home::Stranger, r.avoid, r.open, r.home != Home::Settled, r.home);
+    let holders = replicas.iter().filter(|replica| replica.home != Home::Stranger);
+    let fastest_us = holders.map(|replica| replica.latency_us).fold(f64::INFINITY, f64::min);
+    // While a migration runs, a slow node that is to receive a partition would hold up every read of it otherwise.
+    let slow_us = (fastest_us * SLOW_FACTOR).max(SLOW_US);
+    let is_slow = |r: &Replica| r.home != Home::Stranger && r.latency_us > slow_us;
+    let rank = |r: &Replica| (r.home == Home::Stranger, r.avoid, r.open, is_slow(r), r.home != Home::Settled, r.home);
     replicas.sort_by(|a, b| {
         let by_cost = if a.home == Home::Stranger { std::cmp::Ordering::Equal } else { a.cost().total_cmp(&b.cost()) };
         rank(a).cmp(&rank(b)).then(by_cost)
@@ -77,6 +86,10 @@ mod tests {
         ] {
             assert_eq!(first(vec![worse, plain]), 1, "{worse:?}");
         }
+        let slow_newcomer = Replica { latency_us: 100_000.0, ..replica(0, Home::Next) };
+        assert_eq!(first(vec![slow_newcomer, replica(1, Home::Current)]), 1);
+        let slow_as_all = Replica { latency_us: 90_000.0, ..replica(0, Home::Current) };
+        assert_eq!(first(vec![slow_as_all, Replica { latency_us: 100_000.0, ..replica(1, Home::Next) }]), 1);
         let near_but_very_slow = Replica { latency_us: 50_000.0, ..replica(0, Home::Settled) };
         assert_eq!(first(vec![near_but_very_slow, Replica { remote: true, ..plain }]), 1);
     }
