@@ -16,6 +16,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::{FutureExt as _, TryStreamExt as _};
 use http::HeaderValue;
 use moka::{future::Cache, notification::RemovalCause};
+use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 use triton_api::BlobKey;
@@ -32,6 +33,11 @@ const BLOB_SHARE: u64 = 8;
 const ENTRY_BYTES: usize = 512;
 /// The longest wait for room to load into.
 const ROOM_TIMEOUT: Duration = Duration::from_millis(250);
+/// The longest that a viewer waits for a load; after it the bytes are passed on as slowly as they come. Well below the ten
+/// seconds after which players give up on an answer that has not begun.
+const LOAD_PATIENCE: Duration = Duration::from_secs(5);
+/// The longest that a load takes, whoever waits for it.
+const LOAD_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A cache in front of the ring. Cloning is cheap.
 #[derive(Clone)]
@@ -87,7 +93,7 @@ impl HotCache {
         Some(blob)
     }
 
-    /// A blob, from memory or loaded into it; `None` where it must be read past the cache, being too long, say.
+    /// A blob, from memory or loaded into it; `None` where it must be read past the cache, being too long or too slow to come.
     ///
     /// # Errors
     /// As [`Ring::open`]. An error is not remembered.
@@ -103,11 +109,11 @@ impl HotCache {
         metrics::counter!("triton_hot_misses_total").increment(1);
         let (ring, kept, key) = (self.ring.clone(), kept.clone(), key.clone());
         let load = async move { kept.load(&ring, &key).await }.in_current_span();
-        match self.tasks.spawn(load).await {
-            Ok(Ok(blob)) => Ok(Some(blob)),
-            Ok(Err(NotLoaded::Unkept)) => Ok(None),
-            Ok(Err(NotLoaded::Failed(error))) => Err(error),
-            Err(error) => {
+        match timeout(LOAD_PATIENCE, self.tasks.spawn(load)).await {
+            Ok(Ok(Ok(blob))) => Ok(Some(blob)),
+            Ok(Ok(Err(NotLoaded::Unkept))) | Err(_) => Ok(None),
+            Ok(Ok(Err(NotLoaded::Failed(error)))) => Err(error),
+            Ok(Err(error)) => {
                 tracing::error!(%error, "loading a blob panicked");
                 Ok(None)
             }
@@ -142,7 +148,8 @@ impl Kept {
 
     /// Loads a blob, or waits for who is loading it.
     async fn load(&self, ring: &Ring, key: &BlobKey) -> Result<HotBlob, NotLoaded> {
-        let loaded = self.blobs.try_get_with_by_ref(key, self.read(ring, key)).await;
+        let read = async { timeout(LOAD_TIMEOUT, self.read(ring, key)).await.unwrap_or(Err(NotLoaded::Unkept)) };
+        let loaded = self.blobs.try_get_with_by_ref(key, read).await;
         // Evictions would be put off otherwise, and the cache be larger than it may for a while.
         self.blobs.run_pending_tasks().await;
         loaded.map_err(|error| NotLoaded::clone(&error))

@@ -8,10 +8,10 @@ use triton_api::BlobHash;
 use triton_testkit::Fault;
 use web_svc::{
     hot::{HotBlob, HotCache},
-    ring::RingError,
+    ring::{RingError, RingLimits},
 };
 
-use crate::cluster::{Cluster, MIB, content, eventually, key};
+use crate::cluster::{Cluster, MIB, content, eventually, key, limits};
 
 const CACHE_BYTES: u64 = 64 * MIB as u64;
 
@@ -110,6 +110,22 @@ async fn node_that_dies_during_a_load_costs_no_viewer_anything() {
         }
     }
     panic!("no node died during a load: {:?}", cluster.ring.counters());
+}
+
+#[tokio::test]
+async fn viewers_do_not_wait_for_a_load_that_trickles() {
+    let hasty = RingLimits { silence_max: Duration::from_millis(300), ..limits() };
+    let cluster = Cluster::start_with(1, 1, hasty).await;
+    let (blob, bytes) = (key("v/a/1/720p/seg"), content(1, MIB));
+    cluster.put_everywhere(&blob, &bytes).await;
+    let cache = cache(&cluster);
+    // Nobody else can give it: it would take a minute.
+    cluster.nodes[0].proxy.fault(Fault::Trickle(16 * 1024));
+    assert!(cache.get(&blob).await.unwrap().is_none(), "to be read past the cache");
+    assert!(cache.get_at_once(&blob).is_none());
+    cluster.nodes[0].proxy.fault(Fault::None);
+    eventually("the load goes on, and ends", || cache.get_at_once(&blob).is_some()).await;
+    assert!(cache.get_at_once(&blob).unwrap().content == bytes);
 }
 
 #[tokio::test]
