@@ -83,18 +83,19 @@ impl Presence {
 
     /// The store knows another layout.
     pub(crate) fn learned(&self) {
-        let (id, layout) = (self.store.id(), self.store.layout());
-        let is_given_up =
-            layout.is_some_and(|record| record.node(id).is_some_and(|node| node.state == NodeState::Down));
-        let turned = self.absences.send_if_modified(|absences| {
+        let id = self.store.id();
+        self.absences.send_if_modified(|absences| {
+            // Read in here, so that who comes later knows no less.
+            let record = self.store.layout();
+            let own = record.as_ref().and_then(|record| record.node(id));
+            let is_given_up = own.is_some_and(|node| node.state == NodeState::Down);
             let turned = absences.is_given_up != is_given_up;
-            absences.noticed += u64::from(turned);
-            absences.is_given_up = is_given_up;
+            if turned {
+                tracing::warn!(node.id = %id, is_given_up, "the layout counts on this node no more, or again");
+                (absences.noticed, absences.is_given_up) = (absences.noticed + 1, is_given_up);
+            }
             turned
         });
-        if turned {
-            tracing::warn!(node.id = %id, is_given_up, "the layout counts on this node no more, or again");
-        }
     }
 
     /// The other nodes may know of deletes that this one does not.

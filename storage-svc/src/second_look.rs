@@ -1,11 +1,15 @@
 //! The second look at copies of which a read has failed. What still cannot be read is put aside, and pulled again by the repair,
 //! provided that another holder has it.
 
-use std::time::{Duration, Instant};
+use std::{
+    pin::pin,
+    time::{Duration, Instant},
+};
 
-use tokio::time::interval;
+use futures_util::StreamExt as _;
+use tokio::time::{interval, timeout};
 use tokio_util::sync::CancellationToken;
-use triton_api::BlobKey;
+use triton_api::{BlobKey, client::NodeClient};
 
 use crate::{
     blocking,
@@ -15,6 +19,8 @@ use crate::{
 
 /// How often it is seen whether there is something to look at.
 const EVERY: Duration = Duration::from_secs(5);
+/// The longest that the read of another holder's copy takes.
+const READ_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Works until `stop`.
 pub(crate) async fn run(node: Node, stop: CancellationToken) {
@@ -26,11 +32,13 @@ pub(crate) async fn run(node: Node, stop: CancellationToken) {
             _ = ticks.tick() => {}
         }
         for key in node.store.due_suspects(Instant::now()) {
-            if stop.is_cancelled() {
-                return;
-            }
             let (here, suspect) = (node.clone(), key.clone());
-            if let Err(error) = node.background.run(async move { look(&here, &suspect).await }).await {
+            // Cancel safe: what moves the copy is one step on a blocking thread.
+            let looked = tokio::select! {
+                () = stop.cancelled() => return,
+                looked = node.background.run(async move { look(&here, &suspect).await }) => looked,
+            };
+            if let Err(error) = looked {
                 tracing::warn!(%key, %error, "a copy of which a read failed stays where it is for now");
             }
         }
@@ -41,7 +49,7 @@ async fn look(node: &Node, key: &BlobKey) -> Result<(), StoreError> {
     let (store, suspect) = (node.store.clone(), key.clone());
     let Some(copy) = blocking::run(move || store.look_again(&suspect)).await? else { return Ok(()) };
     if !is_elsewhere(node, &copy).await {
-        tracing::error!(%key, "a copy cannot be read, and stays where it is: no other holder says that it has one");
+        tracing::error!(%key, "a copy cannot be read, and stays where it is: no other holder gives one");
         return Ok(());
     }
     let store = node.store.clone();
@@ -51,15 +59,32 @@ async fn look(node: &Node, key: &BlobKey) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Whether another holder confirms a copy: the last one is not put aside, as a disk may come to itself.
+/// Whether another holder gives the whole of a copy: the last one is not put aside, as a disk may come to itself, and parts of two
+/// bad copies may make a good one.
 async fn is_elsewhere(node: &Node, copy: &Unreadable) -> bool {
     let Some(record) = node.store.layout() else { return false };
     for layout in [Some(&record.current), record.next.as_ref()].into_iter().flatten() {
         for holder in layout.holders(copy.partition).filter(|holder| holder.id != node.store.id()) {
-            if matches!(node.client(&holder.url).head(&copy.key).await, Ok(Some(_))) {
+            let client = node.client(&holder.url);
+            // The one knows whether the copy is durable, the other whether it can be read.
+            if matches!(client.head(&copy.key).await, Ok(Some(_)))
+                && timeout(READ_TIMEOUT, read_whole(&client, &copy.key)).await == Ok(true)
+            {
                 return true;
             }
         }
     }
     false
+}
+
+/// Whether a node gives a blob to its end, with the hash that it tells.
+async fn read_whole(holder: &NodeClient, key: &BlobKey) -> bool {
+    let Ok(read) = holder.get(key, None).await else { return false };
+    let (told, mut hasher) = (read.hash, Box::<blake3::Hasher>::default());
+    let mut content = pin!(read.into_stream());
+    while let Some(chunk) = content.next().await {
+        let Ok(chunk) = chunk else { return false };
+        hasher.update(&chunk);
+    }
+    told == hasher.finalize().into()
 }

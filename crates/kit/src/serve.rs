@@ -67,14 +67,6 @@ impl fmt::Display for Drained {
     }
 }
 
-/// A process mostly begins with a limit of 1,024 open files, and may have many more: each connection is one.
-fn raise_open_files() {
-    let maximum = getrlimit(Resource::Nofile).maximum;
-    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
-        tracing::warn!(%error, "the limit of open files stays as it is");
-    }
-}
-
 /// Serves until `stop`, then lets the requests that run finish for at most `drain_timeout`.
 ///
 /// Requests that are routed find the caller's address as `ConnectInfo<SocketAddr>`. Answers without an end (server-sent
@@ -110,6 +102,14 @@ pub async fn serve(
     let drained = drain(connections, drain_timeout).await;
     tracing::info!(finished = drained.finished, cut = drained.cut, "stopped serving");
     drained
+}
+
+/// A process mostly begins with a limit of 1,024 open files, and may have many more: each connection is one.
+fn raise_open_files() {
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
 }
 
 async fn routed(router: Router, request: http::Request<Incoming>, peer: SocketAddr) -> Result<Response, Infallible> {

@@ -1,6 +1,7 @@
 //! What a partition holds, by pages and as a digest.
 
 use std::{
+    cell::OnceCell,
     collections::BTreeMap,
     time::{Duration, Instant},
 };
@@ -43,8 +44,9 @@ impl Store {
         after: Option<&BlobKey>,
         limit: usize,
     ) -> Result<Page<InventoryEntry>, StoreError> {
-        let began = Instant::now();
-        self.inventory_while(partition, after, limit, || began.elapsed() < PAGE_TIME)
+        // The time of the listing does not count: each page has to have it, and would have one entry only on a slow disk.
+        let began = OnceCell::new();
+        self.inventory_while(partition, after, limit, || began.get_or_init(Instant::now).elapsed() < PAGE_TIME)
     }
 
     /// The same, with one entry at least, for as long as `has_time`.

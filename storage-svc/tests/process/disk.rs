@@ -146,7 +146,7 @@ async fn only_copy_that_cannot_be_read_is_unknown_and_stays_where_it_is() {
         assert_eq!(read(&client, 1).await, Err(Some(ProblemType::Unavailable)));
     }
     assert!(read(&client, 2).await.unwrap() == content(2, 400_000), "other blobs are read");
-    eventually(DEADLINE, || async { failing.process.log().contains("no other holder says that it has one") }).await;
+    eventually(DEADLINE, || async { failing.process.log().contains("no other holder gives one") }).await;
     assert_eq!(read(&client, 1).await, Err(Some(ProblemType::Unavailable)));
     assert_eq!(client.info().await.unwrap().quarantined, 0, "the disk may come to itself, and there is no other copy");
     put(&client, 3, 1000).await.unwrap();

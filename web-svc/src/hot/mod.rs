@@ -16,7 +16,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::{FutureExt as _, TryStreamExt as _};
 use http::HeaderValue;
 use moka::{future::Cache, notification::RemovalCause};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 use triton_api::BlobKey;
@@ -33,11 +33,10 @@ const BLOB_SHARE: u64 = 8;
 const ENTRY_BYTES: usize = 512;
 /// The longest wait for room to load into.
 const ROOM_TIMEOUT: Duration = Duration::from_millis(250);
-/// The longest that a viewer waits for a load; after it the bytes are passed on as slowly as they come. Well below the ten
-/// seconds after which players give up on an answer that has not begun.
-const LOAD_PATIENCE: Duration = Duration::from_secs(5);
-/// The longest that a load takes, whoever waits for it.
-const LOAD_TIMEOUT: Duration = Duration::from_secs(60);
+/// The time that a load has in any case, and the rate that it must have on the whole beyond it. The ring leaves a replica that
+/// gives less, but where nobody gives more viewers wait for each other no longer: each gets the bytes as slowly as they come.
+const LOAD_GRACE: Duration = Duration::from_secs(5);
+const LOAD_BYTES_PER_SECOND_MIN: u32 = 64 * 1024;
 
 /// A cache in front of the ring. Cloning is cheap.
 #[derive(Clone)]
@@ -69,7 +68,7 @@ pub struct HotBlob {
 /// Why a blob was not loaded.
 #[derive(Debug, Clone)]
 enum NotLoaded {
-    /// It is longer than what is kept, or there is no room: to be read past the cache.
+    /// It is longer than what is kept, there is no room, or it comes too slowly: to be read past the cache.
     Unkept,
     Failed(RingError),
 }
@@ -109,11 +108,11 @@ impl HotCache {
         metrics::counter!("triton_hot_misses_total").increment(1);
         let (ring, kept, key) = (self.ring.clone(), kept.clone(), key.clone());
         let load = async move { kept.load(&ring, &key).await }.in_current_span();
-        match timeout(LOAD_PATIENCE, self.tasks.spawn(load)).await {
-            Ok(Ok(Ok(blob))) => Ok(Some(blob)),
-            Ok(Ok(Err(NotLoaded::Unkept))) | Err(_) => Ok(None),
-            Ok(Ok(Err(NotLoaded::Failed(error)))) => Err(error),
-            Ok(Err(error)) => {
+        match self.tasks.spawn(load).await {
+            Ok(Ok(blob)) => Ok(Some(blob)),
+            Ok(Err(NotLoaded::Unkept)) => Ok(None),
+            Ok(Err(NotLoaded::Failed(error))) => Err(error),
+            Err(error) => {
                 tracing::error!(%error, "loading a blob panicked");
                 Ok(None)
             }
@@ -148,8 +147,7 @@ impl Kept {
 
     /// Loads a blob, or waits for who is loading it.
     async fn load(&self, ring: &Ring, key: &BlobKey) -> Result<HotBlob, NotLoaded> {
-        let read = async { timeout(LOAD_TIMEOUT, self.read(ring, key)).await.unwrap_or(Err(NotLoaded::Unkept)) };
-        let loaded = self.blobs.try_get_with_by_ref(key, read).await;
+        let loaded = self.blobs.try_get_with_by_ref(key, self.read(ring, key)).await;
         // Evictions would be put off otherwise, and the cache be larger than it may for a while.
         self.blobs.run_pending_tasks().await;
         loaded.map_err(|error| NotLoaded::clone(&error))
@@ -166,8 +164,17 @@ impl Kept {
             return Err(NotLoaded::Unkept);
         };
         let mut content = BytesMut::with_capacity(len_bytes);
+        let mut until = Instant::now() + LOAD_GRACE;
         // The stream ends with an error unless the whole has the blob's hash.
-        while let Some(chunk) = read.stream.try_next().await.map_err(NotLoaded::Failed)? {
+        loop {
+            let Ok(arrived) = timeout_at(until, read.stream.try_next()).await else {
+                metrics::counter!("triton_hot_slow_total").increment(1);
+                tracing::warn!(blob.key = %key, so_far_bytes = content.len(), len_bytes, "comes too slowly for the cache");
+                return Err(NotLoaded::Unkept);
+            };
+            let Some(chunk) = arrived.map_err(NotLoaded::Failed)? else { break };
+            let chunk_bytes = u32::try_from(chunk.len()).unwrap_or(u32::MAX);
+            until += Duration::from_secs(1) * chunk_bytes / LOAD_BYTES_PER_SECOND_MIN;
             content.extend_from_slice(&chunk);
         }
         let etag = HeaderValue::from_str(&format!("\"{}\"", read.hash)).map_err(|_| NotLoaded::Unkept)?;
@@ -195,5 +202,6 @@ fn describe() {
         "Blobs that the hot cache dropped or refused for want of space."
     );
     metrics::describe_counter!("triton_hot_crowded_total", "Blobs read past the hot cache, as its memory was in use.");
+    metrics::describe_counter!("triton_hot_slow_total", "Loads of the hot cache that were given up, being too slow.");
     metrics::describe_gauge!("triton_hot_bytes", "Bytes in the hot cache.");
 }

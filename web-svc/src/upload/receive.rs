@@ -26,8 +26,8 @@ pub(super) const PARTS_IN_FLIGHT: usize = 2;
 /// The share of memory for parts of all uploads together, and the fewest of them.
 const MEMORY_SHARE: u64 = 8;
 const PARTS_MIN: u64 = 16;
-/// How long an upload waits for room; shorter than [`SILENCE_MAX`], as its sender is not heard meanwhile.
-const ROOM_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long an upload waits for room; longer than [`SILENCE_MAX`], after which the places of silent senders are free again.
+const ROOM_TIMEOUT: Duration = Duration::from_secs(40);
 
 /// Room for the parts that lie in memory, of all uploads of this process. Cloning is cheap.
 #[derive(Debug, Clone)]
@@ -91,8 +91,9 @@ impl Receiver {
     }
 
     /// Goes on with an original of which some whole parts are durable, and the bytes of `tail` behind them. Where it is to
-    /// be a video by itself, its beginning is looked at, unless that was done when it arrived.
-    pub(super) fn resume(self, parts: u64, tail: &[u8], is_video: bool) -> Self {
+    /// be a video by itself, its beginning is looked at, unless that was done when it arrived. The tail has its place in
+    /// memory by [`Self::make_room`].
+    pub(super) fn resume(self, parts: u64, tail: Bytes, is_video: bool) -> Self {
         let received_bytes = parts * PART_BYTES + tail.len() as u64;
         Self {
             buffer: BytesMut::from(tail),
@@ -119,9 +120,17 @@ impl Receiver {
         self.received_bytes
     }
 
-    /// The bytes behind the last whole part.
-    pub(super) fn into_rest(self) -> Bytes {
-        self.buffer.freeze()
+    /// The bytes behind the last whole part, with their place in memory.
+    pub(super) fn into_rest(self) -> (Bytes, Option<OwnedSemaphorePermit>) {
+        (self.buffer.freeze(), self.place)
+    }
+
+    /// Waits until the part that fills has a place in memory.
+    pub(super) async fn make_room(&mut self) -> Result<(), UploadError> {
+        if self.place.is_none() {
+            self.place = Some(self.room.take().await?);
+        }
+        Ok(())
     }
 
     /// Takes the next bytes; waits while too many parts are on their way, of this upload or of all.
@@ -130,9 +139,7 @@ impl Receiver {
             return Err(UploadError::TooLarge { bytes_max: self.bytes_max });
         }
         while !chunk.is_empty() {
-            if self.place.is_none() {
-                self.place = Some(self.room.take().await?);
-            }
+            self.make_room().await?;
             let missing = usize::try_from(PART_BYTES).unwrap_or(usize::MAX) - self.buffer.len();
             let piece = chunk.split_to(missing.min(chunk.len()));
             self.buffer.extend_from_slice(&piece);
@@ -270,7 +277,8 @@ mod tests {
         let (dir, stop, id) = (tempfile::tempdir().unwrap(), CancellationToken::new(), VideoId::generate());
         let _stop_at_the_end = stop.clone().drop_guard();
         let (ring, _node) = ring_without(id, 1, dir.path(), &stop).await;
-        let mut receiver = Receiver::new(ring.clone(), Room::for_parts(16), id, u64::MAX).resume(0, &[], false);
+        let mut receiver =
+            Receiver::new(ring.clone(), Room::for_parts(16), id, u64::MAX).resume(0, Bytes::new(), false);
         // The first is durable; the second, which will fail, and the third are on their way together.
         receiver.push(vec![0; PART].into()).await.unwrap();
         receiver.settle().await.unwrap();
@@ -302,7 +310,7 @@ mod tests {
         let (ring, _node) = ring_without(VideoId::generate(), 0, dir.path(), &stop).await;
         let room = Room::for_parts(2);
         let [mut slow, mut fast] =
-            ids.map(|id| Receiver::new(ring.clone(), room.clone(), id, u64::MAX).resume(0, &[], false));
+            ids.map(|id| Receiver::new(ring.clone(), room.clone(), id, u64::MAX).resume(0, Bytes::new(), false));
         slow.push(Bytes::from_static(b"first bytes")).await.unwrap();
         for _ in 0..4 {
             fast.push(vec![1; PART + 1].into()).await.unwrap();
@@ -315,6 +323,22 @@ mod tests {
         let _last = room.0.acquire().await.unwrap();
         let waits = timeout(Duration::from_millis(10), fast.push(vec![2; 10].into())).await.is_err();
         assert!(waits && fast.received_bytes() == received, "what has no room is not received");
+    }
+
+    #[tokio::test]
+    async fn bytes_behind_the_last_whole_part_have_a_place_until_they_are_kept() {
+        let (dir, stop, id) = (tempfile::tempdir().unwrap(), CancellationToken::new(), VideoId::generate());
+        let _stop_at_the_end = stop.clone().drop_guard();
+        let (ring, _node) = ring_without(VideoId::generate(), 0, dir.path(), &stop).await;
+        let room = Room::for_parts(1);
+        let mut receiver = Receiver::new(ring, room.clone(), id, u64::MAX);
+        receiver.make_room().await.unwrap();
+        let mut receiver = receiver.resume(0, Bytes::from_static(b"tail"), false);
+        receiver.push(Bytes::from_static(b" and more")).await.unwrap();
+        let (rest, place) = receiver.into_rest();
+        assert_eq!((rest, room.0.available_permits()), (Bytes::from_static(b"tail and more"), 0));
+        drop(place);
+        assert_eq!(room.0.available_permits(), 1);
     }
 
     #[test]

@@ -117,6 +117,24 @@ async fn copy_that_the_disk_does_not_give_out_is_replaced_within_a_minute() {
     content.read_all(&web.ring).await;
 }
 
+/// The other copies have ends that tell of a whole, and are damaged: nobody knows it before they are read.
+#[tokio::test(flavor = "multi_thread")]
+async fn copy_that_the_disk_does_not_give_out_stays_where_no_other_can_be_read_to_its_end() {
+    let (dir, nodes) = (tempfile::tempdir().unwrap(), start_nodes(3, "0").await);
+    let web = start_web(&dir, &nodes).await;
+    let content = web.fill(1, BLOB_BYTES).await;
+    let (key, hash) = content.blobs.iter().next().unwrap();
+    nodes[1..].iter().for_each(|node| flip(node, key));
+    let (node, client) = (&nodes[0], nodes[0].client().in_background());
+    let sector = BadSector::under(&file_of(node, key), node);
+    eventually(DEADLINE, || async { client.get(key, None).await.is_err() }).await;
+    eventually(REPAIRED_WITHIN, || async { node.process.log().contains("no other holder gives one") }).await;
+    assert_eq!(nodes.iter().map(in_quarantine).collect::<Vec<_>>(), [0, 1, 1]);
+    drop(sector);
+    eventually(REPAIRED_WITHIN, || async { nodes.iter().all(|node| is_right(node, key, hash)) }).await;
+    content.read_all(&web.ring).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn node_that_returns_serves_nothing_deleted_and_costs_no_reader_anything() {
     let (dir, mut nodes) = (tempfile::tempdir().unwrap(), start_nodes(3, "0").await);

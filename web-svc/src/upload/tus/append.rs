@@ -19,12 +19,17 @@ where
     S: Stream<Item = Result<Bytes, TusError>> + Unpin + Send,
 {
     claim.drop_strays().await?;
+    let (ring, room) = (claim.app.ring.clone(), claim.app.uploads.room.clone());
+    let mut receiver = Receiver::new(ring, room, claim.record.id, claim.record.len_bytes);
+    if claim.record.tail.is_some()
+        && let Err(crowded) = claim.meanwhile(receiver.make_room()).await
+    {
+        return claim.release().await.and(Err(crowded));
+    }
     let tail = claim.read_tail().await?;
     let record = &claim.record;
     let (parts, is_video) = (record.offset_bytes / PART_BYTES, record.kind != UploadKind::Partial);
-    let (ring, room) = (claim.app.ring.clone(), claim.app.uploads.room.clone());
-    let mut receiver = Receiver::new(ring, room, record.id, record.len_bytes).resume(parts, &tail, is_video);
-    drop(tail);
+    let mut receiver = receiver.resume(parts, tail, is_video);
     match pump(&mut claim, &mut receiver, bytes).await {
         // Somebody else has the upload now, or it is no video: there is nothing to keep.
         Err(error) if matches!(error, TusError::Superseded) || error.refusal().is_some() => Err(error),
@@ -89,7 +94,10 @@ async fn keep(claim: &mut Claim, mut receiver: Receiver) -> Result<(), TusError>
     }
     claim.note(receiver.durable_parts());
     let kept = match settled {
-        Ok(()) if receiver.received_bytes() > claim.record.offset_bytes => claim.keep_tail(receiver.into_rest()).await,
+        Ok(()) if receiver.received_bytes() > claim.record.offset_bytes => {
+            let (rest, _place) = receiver.into_rest();
+            claim.keep_tail(rest).await
+        }
         settled => settled,
     };
     claim.release().await.and(kept)
