@@ -2,6 +2,7 @@
 //! provided that another holder has it.
 
 use std::{
+    collections::BTreeMap,
     pin::pin,
     time::{Duration, Instant},
 };
@@ -20,7 +21,7 @@ use crate::{
 /// How often it is seen whether there is something to look at.
 const EVERY: Duration = Duration::from_secs(5);
 /// The longest that the read of another holder's copy takes.
-const READ_TIMEOUT: Duration = Duration::from_secs(120);
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Works until `stop`.
 pub(crate) async fn run(node: Node, stop: CancellationToken) {
@@ -48,14 +49,18 @@ pub(crate) async fn run(node: Node, stop: CancellationToken) {
 async fn look(node: &Node, key: &BlobKey) -> Result<(), StoreError> {
     let (store, suspect) = (node.store.clone(), key.clone());
     let Some(copy) = blocking::run(move || store.look_again(&suspect)).await? else { return Ok(()) };
-    if !is_elsewhere(node, &copy).await {
-        tracing::error!(%key, "a copy cannot be read, and stays where it is: no other holder gives one");
-        return Ok(());
-    }
     let store = node.store.clone();
-    if !blocking::run(move || store.put_unreadable_aside(&copy, Instant::now())).await? {
-        tracing::error!(%key, "a copy cannot be read, and stays where it is: too many of this disk were put aside today");
-    }
+    let stays_because = if !blocking::run(move || store.may_put_aside(Instant::now())).await {
+        "the disk takes no writes, or too many of it were put aside today"
+    } else if !is_elsewhere(node, &copy).await {
+        "no other holder gives one"
+    } else {
+        let store = node.store.clone();
+        // The looks are one after the other: it may be done.
+        blocking::run(move || store.put_unreadable_aside(&copy, Instant::now())).await?;
+        return Ok(());
+    };
+    tracing::error!(%key, stays_because, "a copy cannot be read, and stays where it is");
     Ok(())
 }
 
@@ -63,15 +68,16 @@ async fn look(node: &Node, key: &BlobKey) -> Result<(), StoreError> {
 /// bad copies may make a good one.
 async fn is_elsewhere(node: &Node, copy: &Unreadable) -> bool {
     let Some(record) = node.store.layout() else { return false };
-    for layout in [Some(&record.current), record.next.as_ref()].into_iter().flatten() {
-        for holder in layout.holders(copy.partition).filter(|holder| holder.id != node.store.id()) {
-            let client = node.client(&holder.url);
-            // The one knows whether the copy is durable, the other whether it can be read.
-            if matches!(client.head(&copy.key).await, Ok(Some(_)))
-                && timeout(READ_TIMEOUT, read_whole(&client, &copy.key)).await == Ok(true)
-            {
-                return true;
-            }
+    let layouts = [Some(&record.current), record.next.as_ref()].into_iter().flatten();
+    let holders: BTreeMap<_, _> =
+        layouts.flat_map(|layout| layout.holders(copy.partition)).map(|holder| (holder.id, &holder.url)).collect();
+    for (_, url) in holders.into_iter().filter(|(id, _)| *id != node.store.id()) {
+        let client = node.client(url);
+        // The one knows whether the copy is durable, the other whether it can be read.
+        if matches!(client.head(&copy.key).await, Ok(Some(_)))
+            && timeout(READ_TIMEOUT, read_whole(&client, &copy.key)).await == Ok(true)
+        {
+            return true;
         }
     }
     false

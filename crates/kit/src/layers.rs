@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// The longest silence of a caller in the middle of a body.
-const BODY_SILENCE_TIMEOUT: Duration = Duration::from_secs(30);
+pub const BODY_SILENCE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Wraps a finished router, `service` being its name in metrics and logs.
 ///

@@ -25,8 +25,10 @@ use super::{
 
 /// The longest page of an inventory.
 pub(crate) const PAGE_ENTRIES_MAX: usize = 1000;
-/// A page that has taken so long ends with the entries that it has: who pulls waits ten seconds for one.
+/// A page whose entries have taken so long ends with those that it has.
 const PAGE_TIME: Duration = Duration::from_secs(2);
+/// So does one that has taken so long with its listing: who pulls waits ten seconds for it.
+const PAGE_TIME_MAX: Duration = Duration::from_secs(8);
 
 /// What a name in a partition is about; a key with both is deleted, its blob about to go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,9 +46,11 @@ impl Store {
         after: Option<&BlobKey>,
         limit: usize,
     ) -> Result<Page<InventoryEntry>, StoreError> {
-        // The time of the listing does not count: each page has to have it, and would have one entry only on a slow disk.
-        let began = OnceCell::new();
-        self.inventory_while(partition, after, limit, || began.get_or_init(Instant::now).elapsed() < PAGE_TIME)
+        // Each page has to have the listing: were its time counted, pages from a slow disk would have one entry each.
+        let (began, listed) = (Instant::now(), OnceCell::new());
+        self.inventory_while(partition, after, limit, || {
+            listed.get_or_init(Instant::now).elapsed() < PAGE_TIME && began.elapsed() < PAGE_TIME_MAX
+        })
     }
 
     /// The same, with one entry at least, for as long as `has_time`.

@@ -8,7 +8,7 @@ use std::{
     collections::HashMap,
     fs::File,
     sync::{
-        Mutex, PoisonError,
+        Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
@@ -70,6 +70,10 @@ impl Suspects {
         if is_suspect { Err(StoreError::Unreadable(key.clone())) } else { Ok(()) }
     }
 
+    fn allowance(&self) -> MutexGuard<'_, Allowance> {
+        self.allowance.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn take_due(&self, now: Instant) -> Vec<BlobKey> {
         if !self.any.load(Ordering::Acquire) {
             return Vec::new();
@@ -92,12 +96,17 @@ struct Allowance {
 }
 
 impl Allowance {
-    /// Takes one where there is one: a hundredth of all blobs in a day.
-    fn take(&mut self, blobs: u64, now: Instant) -> bool {
+    /// Whether one is left: of a hundredth of all blobs in a day.
+    fn is_left(&mut self, blobs: u64, now: Instant) -> bool {
         if self.day_began.is_none_or(|began| now.saturating_duration_since(began) >= DAY) {
             *self = Self { day_began: Some(now), spent: 0 };
         }
-        let is_left = self.spent < DAILY_MIN.max(blobs / 100);
+        self.spent < DAILY_MIN.max(blobs / 100)
+    }
+
+    /// Takes one where there is one.
+    fn take(&mut self, blobs: u64, now: Instant) -> bool {
+        let is_left = self.is_left(blobs, now);
         self.spent += u64::from(is_left);
         is_left
     }
@@ -151,6 +160,12 @@ impl Store {
         Ok(())
     }
 
+    /// Whether a further copy may be put aside today: otherwise there is no need to read it elsewhere.
+    pub(crate) fn may_put_aside(&self, now: Instant) -> bool {
+        let blobs = self.ledger.total().0.blobs;
+        !self.disk.is_read_only() && self.suspects.allowance().is_left(blobs, now)
+    }
+
     /// Puts a copy aside that the disk does not give out; false where so many were today that the disk must be at fault.
     ///
     /// The caller has made sure that another node has the blob.
@@ -158,7 +173,7 @@ impl Store {
         // A name that moved may be back after a crash there, and nothing could be pulled in its place.
         self.refuse_distrusted()?;
         let blobs = self.ledger.total().0.blobs;
-        if !self.suspects.allowance.lock().unwrap_or_else(PoisonError::into_inner).take(blobs, now) {
+        if !self.suspects.allowance().take(blobs, now) {
             return Ok(false);
         }
         let path = dir::key_path(BLOBS, copy.partition, &copy.key);

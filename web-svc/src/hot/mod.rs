@@ -33,9 +33,9 @@ const BLOB_SHARE: u64 = 8;
 const ENTRY_BYTES: usize = 512;
 /// The longest wait for room to load into.
 const ROOM_TIMEOUT: Duration = Duration::from_millis(250);
-/// The time that a load has in any case, and the rate that it must have on the whole beyond it. The ring leaves a replica that
-/// gives less, but where nobody gives more viewers wait for each other no longer: each gets the bytes as slowly as they come.
-const LOAD_GRACE: Duration = Duration::from_secs(5);
+/// How far a load may fall behind this rate. The ring leaves a replica that gives less, but where nobody gives more viewers wait
+/// for each other no longer: each gets the bytes as slowly as they come.
+const LOAD_BEHIND_MAX: Duration = Duration::from_secs(5);
 const LOAD_BYTES_PER_SECOND_MIN: u32 = 64 * 1024;
 
 /// A cache in front of the ring. Cloning is cheap.
@@ -164,7 +164,7 @@ impl Kept {
             return Err(NotLoaded::Unkept);
         };
         let mut content = BytesMut::with_capacity(len_bytes);
-        let mut until = Instant::now() + LOAD_GRACE;
+        let mut until = Instant::now() + LOAD_BEHIND_MAX;
         // The stream ends with an error unless the whole has the blob's hash.
         loop {
             let Ok(arrived) = timeout_at(until, read.stream.try_next()).await else {
@@ -174,7 +174,9 @@ impl Kept {
             };
             let Some(chunk) = arrived.map_err(NotLoaded::Failed)? else { break };
             let chunk_bytes = u32::try_from(chunk.len()).unwrap_or(u32::MAX);
-            until += Duration::from_secs(1) * chunk_bytes / LOAD_BYTES_PER_SECOND_MIN;
+            // What came quickly is no credit for a trickle.
+            until = (until + Duration::from_secs(1) * chunk_bytes / LOAD_BYTES_PER_SECOND_MIN)
+                .min(Instant::now() + LOAD_BEHIND_MAX);
             content.extend_from_slice(&chunk);
         }
         let etag = HeaderValue::from_str(&format!("\"{}\"", read.hash)).map_err(|_| NotLoaded::Unkept)?;

@@ -6,6 +6,7 @@ mod finish;
 mod form;
 mod receive;
 pub mod refuse;
+mod room;
 pub mod tus;
 
 use std::{
@@ -113,7 +114,7 @@ pub struct Uploads {
     /// How long an unfinished resumable upload stays after its last byte.
     expiry: SignedDuration,
     /// Room for parts in memory.
-    room: receive::Room,
+    room: room::Room,
     /// Room for chunks that wait in a file until their checksum is known.
     checked_chunks: Arc<Semaphore>,
     /// What goes on where a client breaks off: keeping what arrived, examining what is whole.
@@ -127,7 +128,7 @@ impl Uploads {
             active: Arc::default(),
             ended: Arc::default(),
             expiry: SignedDuration::from_hours(i64::from(expiry_hours)),
-            room: receive::Room::in_memory_of(memory::limit_bytes()),
+            room: room::Room::in_memory_of(memory::limit_bytes()),
             checked_chunks: Arc::new(Semaphore::new(CHECKED_CHUNKS_MAX)),
             tasks: TaskTracker::new(),
         }

@@ -1,17 +1,13 @@
 //! Receiving a body: cut into parts, written to the ring while the next part arrives.
 
-use std::{collections::VecDeque, future::Future, sync::Arc, time::Duration};
+use std::{collections::VecDeque, future::Future, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    task::JoinHandle,
-    time::timeout,
-};
+use tokio::{sync::OwnedSemaphorePermit, task::JoinHandle};
 use tokio_util::task::AbortOnDropHandle;
 use triton_api::VideoId;
 
-use super::UploadError;
+use super::{UploadError, room::Room};
 use crate::{
     catalog::{PART_BYTES, VideoRecord},
     pipeline::{SNIFF_BYTES, sniff},
@@ -22,37 +18,6 @@ use crate::{
 pub(super) const SILENCE_MAX: Duration = Duration::from_secs(25);
 /// Parts on their way to the ring while the next one arrives. With the part that fills they bound an upload's memory.
 pub(super) const PARTS_IN_FLIGHT: usize = 2;
-
-/// The share of memory for parts of all uploads together, and the fewest of them.
-const MEMORY_SHARE: u64 = 8;
-const PARTS_MIN: u64 = 16;
-/// How long an upload waits for room; longer than [`SILENCE_MAX`], after which the places of silent senders are free again.
-const ROOM_TIMEOUT: Duration = Duration::from_secs(40);
-
-/// Room for the parts that lie in memory, of all uploads of this process. Cloning is cheap.
-#[derive(Debug, Clone)]
-pub(super) struct Room(Arc<Semaphore>);
-
-impl Room {
-    /// For so many parts as this share of `memory_bytes` has room for.
-    pub(super) fn in_memory_of(memory_bytes: u64) -> Self {
-        Self::for_parts((memory_bytes / MEMORY_SHARE / PART_BYTES).max(PARTS_MIN))
-    }
-
-    fn for_parts(parts: u64) -> Self {
-        Self(Arc::new(Semaphore::new(
-            usize::try_from(parts).unwrap_or(Semaphore::MAX_PERMITS).min(Semaphore::MAX_PERMITS),
-        )))
-    }
-
-    /// Who has a place can fill its part and send it, whatever others do.
-    async fn take(&self) -> Result<OwnedSemaphorePermit, UploadError> {
-        match timeout(ROOM_TIMEOUT, Arc::clone(&self.0).acquire_owned()).await {
-            Ok(Ok(place)) => Ok(place),
-            _ => Err(UploadError::Crowded),
-        }
-    }
-}
 
 /// Cuts one original into parts and writes them.
 pub(super) struct Receiver {
@@ -315,13 +280,13 @@ mod tests {
         for _ in 0..4 {
             fast.push(vec![1; PART + 1].into()).await.unwrap();
         }
-        assert_eq!((fast.parts(), room.0.available_permits()), (4, 0));
+        assert_eq!((fast.parts(), room.places()), (4, 0));
         fast.push(vec![1; PART - 4].into()).await.unwrap();
         let received = fast.received_bytes();
         assert_eq!((received, fast.parts()), (5 * PART as u64, 5));
         fast.settle().await.unwrap();
-        let _last = room.0.acquire().await.unwrap();
-        let waits = timeout(Duration::from_millis(10), fast.push(vec![2; 10].into())).await.is_err();
+        let _last = room.take().await.unwrap();
+        let waits = tokio::time::timeout(Duration::from_millis(10), fast.push(vec![2; 10].into())).await.is_err();
         assert!(waits && fast.received_bytes() == received, "what has no room is not received");
     }
 
@@ -336,14 +301,8 @@ mod tests {
         let mut receiver = receiver.resume(0, Bytes::from_static(b"tail"), false);
         receiver.push(Bytes::from_static(b" and more")).await.unwrap();
         let (rest, place) = receiver.into_rest();
-        assert_eq!((rest, room.0.available_permits()), (Bytes::from_static(b"tail and more"), 0));
+        assert_eq!((rest, room.places()), (Bytes::from_static(b"tail and more"), 0));
         drop(place);
-        assert_eq!(room.0.available_permits(), 1);
-    }
-
-    #[test]
-    fn room_is_a_share_of_the_memory() {
-        let parts = |gib: u64| Room::in_memory_of(gib << 30).0.available_permits();
-        assert_eq!([parts(0), parts(1), parts(8)], [16, 16, 128]);
+        assert_eq!(room.places(), 1);
     }
 }

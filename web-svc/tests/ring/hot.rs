@@ -134,6 +134,23 @@ async fn load_that_trickles_is_given_up_and_a_slow_one_is_waited_for() {
 }
 
 #[tokio::test]
+async fn quick_beginning_is_no_credit_for_a_trickle() {
+    let cluster = Cluster::start(1, 1).await;
+    let (blob, bytes) = (key("v/a/1/720p/seg"), content(1, 4 * MIB));
+    cluster.put_everywhere(&blob, &bytes).await;
+    let (cache, proxy) = (cache(&cluster), &cluster.nodes[0].proxy);
+    proxy.fault(Fault::Trickle(2 * MIB as u64));
+    let trickle = async {
+        eventually("half of it is here", || proxy.answer_bytes() > 2 * MIB as u64).await;
+        proxy.fault(Fault::Trickle(4 * 1024));
+    };
+    // At the least rate on the whole it would have half a minute more.
+    let viewer = tokio::time::timeout(Duration::from_secs(20), cache.get(&blob));
+    let (got, ()) = tokio::join!(viewer, trickle);
+    assert!(got.expect("it is given up before").unwrap().is_none());
+}
+
+#[tokio::test]
 async fn long_blobs_pass_by() {
     let cluster = Cluster::start(1, 1).await;
     let (short, long) = (key("v/a/1/720p/short"), key("v/a/1/720p/long"));

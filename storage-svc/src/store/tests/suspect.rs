@@ -94,7 +94,9 @@ fn disk_that_gives_out_nothing_keeps_its_copies() {
     assert_eq!(suspects.len(), texts.len());
     let last = suspects.pop().unwrap();
     let aside = |key: &BlobKey, now| store.put_unreadable_aside(&unreadable(&store, key), now).unwrap();
+    assert!(store.may_put_aside(now));
     assert!(suspects.iter().all(|key| aside(key, now)));
+    assert!(!store.may_put_aside(now));
     assert!(!aside(&last, now) && !aside(&last, now + Duration::from_secs(86_000)), "so many must be the disk's fault");
     assert!(store.head(&last).is_err(), "it is unknown, not absent");
     assert!(aside(&last, now + Duration::from_secs(86_400)));
@@ -110,6 +112,7 @@ fn disk_that_takes_no_writes_keeps_what_it_does_not_give_out() {
     files.fault(Call::Sync, "tmp/", 0, 1, Trouble::Error(Errno::IO));
     assert!(put(&store, "broken", b"x").is_err());
     assert!(matches!(store.put_unreadable_aside(&copy, Instant::now()), Err(StoreError::ReadOnly)));
+    assert!(!store.may_put_aside(Instant::now()));
     files.heal();
     assert_eq!(get(&store, "before").unwrap(), sample());
 }

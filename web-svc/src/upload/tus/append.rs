@@ -21,10 +21,18 @@ where
     claim.drop_strays().await?;
     let (ring, room) = (claim.app.ring.clone(), claim.app.uploads.room.clone());
     let mut receiver = Receiver::new(ring, room, claim.record.id, claim.record.len_bytes);
-    if claim.record.tail.is_some()
-        && let Err(crowded) = claim.meanwhile(receiver.make_room()).await
-    {
-        return claim.release().await.and(Err(crowded));
+    if claim.record.tail.is_some() {
+        let stop = claim.app.shutdown.clone();
+        // Cancel safe: a token, and a place that nobody has yet.
+        let room = async {
+            tokio::select! {
+                () = stop.cancelled() => Err(TusError::Stopping),
+                made = receiver.make_room() => Ok(made?),
+            }
+        };
+        if let Err(error) = claim.meanwhile(room).await {
+            return claim.release().await.and(Err(error));
+        }
     }
     let tail = claim.read_tail().await?;
     let record = &claim.record;
