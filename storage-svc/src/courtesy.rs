@@ -5,13 +5,17 @@
 //! The node measures how long its viewers wait for the first bytes of an answer: where that has grown compared with quiet
 //! times the multiple grows, where nobody notices it shrinks to one, and where nobody reads to nothing. It has a limit: a
 //! copy never starves.
+//!
+//! Where the disk is quick, a piece is read in no time, and what viewers feel is the processor: sending, receiving and hashing.
+//! So copies also have a pace by the number of processors for as long as somebody reads.
 
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{LazyLock, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use axum::{body::Body, extract::Request, middleware::Next, response::Response};
+use bytes::Bytes;
 use futures_util::StreamExt as _;
 use http::Method;
 use triton_api::storage::{BACKGROUND_HEADER, route};
@@ -27,6 +31,11 @@ const WAITS_MAX: usize = 256;
 const REST_MIN: f64 = 1.0;
 /// A copy rests for at most so many times of its work, which leaves it a ninth of its speed.
 const REST_MAX: f64 = 8.0;
+/// While somebody reads, copies leave a node at no more bytes per second for each of its processors: two fifths of what two
+/// of them can (`make bench`, the case `rebalance`), so that a viewer hardly ever waits for a copy.
+const BYTES_PER_SECOND_AND_CPU: u32 = 80 * 1024 * 1024;
+/// Sleeps last some milliseconds more than they are to: what is made up for in the next one.
+const OVERSLEPT_MAX: Duration = Duration::from_millis(5);
 /// One rest, whatever the work took: the other side of a copy waits for it.
 const REST_TIME_MAX: Duration = Duration::from_millis(500);
 /// The growth of waits that viewers may notice: half of what is promised, which is twice the wait of quiet times.
@@ -40,8 +49,9 @@ const QUIET_AFTER: Duration = Duration::from_millis(500);
 #[derive(Debug, Default)]
 pub(crate) struct Courtesy {
     state: Mutex<Watch>,
-    /// Copies are read for other nodes one piece at a time: many at once would leave nobody a rest.
-    turn: tokio::sync::Mutex<()>,
+    /// Copies are read for other nodes one piece at a time: many at once would leave nobody a rest. How much longer the last
+    /// rest was than it was to be.
+    overslept: tokio::sync::Mutex<Duration>,
 }
 
 #[derive(Debug, Default)]
@@ -83,16 +93,19 @@ impl Courtesy {
         self.lock().waits.len()
     }
 
-    /// How long a copy has to rest that has worked for `worked`.
-    pub(crate) fn rest_after(&self, worked: Duration) -> Duration {
-        self.rest_after_at(worked, Instant::now())
+    /// How long a copy has to rest that has worked for `worked`, and got so many bytes.
+    pub(crate) fn rest_after(&self, worked: Duration, bytes: usize) -> Duration {
+        self.rest_after_at(worked, bytes, Instant::now())
     }
 
-    fn rest_after_at(&self, worked: Duration, now: Instant) -> Duration {
+    fn rest_after_at(&self, worked: Duration, bytes: usize, now: Instant) -> Duration {
         let mut watch = self.lock();
         watch.turn(now);
         watch.copied = Some(now);
-        worked.mul_f64(watch.rest).min(REST_TIME_MAX)
+        if watch.rest == 0.0 {
+            return Duration::ZERO;
+        }
+        worked.mul_f64(watch.rest).max(pace(bytes)).min(REST_TIME_MAX)
     }
 
     fn lock(&self) -> MutexGuard<'_, Watch> {
@@ -128,6 +141,13 @@ impl Watch {
     }
 }
 
+/// The time that so many bytes have to take while somebody reads.
+fn pace(bytes: usize) -> Duration {
+    static CPUS: LazyLock<u32> =
+        LazyLock::new(|| std::thread::available_parallelism().map_or(1, |cpus| u32::try_from(cpus.get()).unwrap_or(1)));
+    Duration::from_secs(1) * u32::try_from(bytes).unwrap_or(u32::MAX) / BYTES_PER_SECOND_AND_CPU / *CPUS
+}
+
 /// The wait that nine tenths of the waits do not exceed.
 fn long(mut waits: Vec<Duration>) -> Option<Duration> {
     waits.sort_unstable();
@@ -154,11 +174,15 @@ fn resting(body: Body, node: Node) -> Body {
     let frames = body.into_data_stream();
     let state = (frames, node);
     Body::from_stream(futures_util::stream::unfold(state, |(mut frames, node)| async move {
-        let turn = node.courtesy.turn.lock().await;
+        let mut overslept = node.courtesy.overslept.lock().await;
         let began = Instant::now();
         let frame = frames.next().await?;
-        tokio::time::sleep(node.courtesy.rest_after(began.elapsed())).await;
-        drop(turn);
+        let bytes = frame.as_ref().map_or(0, Bytes::len);
+        let rest = node.courtesy.rest_after(began.elapsed(), bytes).saturating_sub(*overslept);
+        let rests = Instant::now();
+        tokio::time::sleep(rest).await;
+        *overslept = rests.elapsed().saturating_sub(rest).min(OVERSLEPT_MAX);
+        drop(overslept);
         Some((frame, (frames, node)))
     }))
 }
@@ -179,7 +203,7 @@ mod tests {
                 courtesy.waited_at(wait, *now);
             }
             if copies {
-                rest = courtesy.rest_after_at(WORK, *now);
+                rest = courtesy.rest_after_at(WORK, 1, *now);
             }
         }
         rest.as_secs_f64() / WORK.as_secs_f64()
@@ -203,7 +227,7 @@ mod tests {
         pass(&courtesy, &mut now, 20, 2 * MS, false);
         assert!(pass(&courtesy, &mut now, 50, 6 * MS, true) > 1.0);
         // A disk that stood still for a minute: eight more, and the other side would have given up.
-        assert_eq!(courtesy.rest_after_at(Duration::from_secs(60), now), REST_TIME_MAX);
+        assert_eq!(courtesy.rest_after_at(Duration::from_secs(60), 1, now), REST_TIME_MAX);
     }
 
     #[test]
@@ -212,9 +236,24 @@ mod tests {
         pass(&courtesy, &mut now, 5, MS, false);
         pass(&courtesy, &mut now, 10, 9 * MS, true);
         now += 3 * WINDOW;
-        courtesy.rest_after_at(MS, now);
+        courtesy.rest_after_at(MS, 1, now);
         now += 2 * WINDOW;
-        assert_eq!(courtesy.rest_after_at(MS, now), Duration::ZERO);
+        assert_eq!(courtesy.rest_after_at(MS, 1, now), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_copy_that_costs_no_time_has_a_pace_while_somebody_reads() {
+        let (courtesy, mut now) = (Courtesy::default(), Instant::now());
+        let tenth = BYTES_PER_SECOND_AND_CPU as usize / 10 * std::thread::available_parallelism().unwrap().get();
+        assert_eq!(courtesy.rest_after_at(Duration::ZERO, tenth, now), Duration::ZERO, "nobody reads");
+        pass(&courtesy, &mut now, 5, MS, true);
+        let rest = courtesy.rest_after_at(Duration::ZERO, tenth, now);
+        assert!(rest.abs_diff(100 * MS) < MS, "{rest:?}");
+        assert_eq!(courtesy.rest_after_at(300 * MS, tenth, now), 300 * MS, "a slow disk is slow enough");
+        now += 3 * WINDOW;
+        courtesy.rest_after_at(Duration::ZERO, tenth, now);
+        now += 2 * WINDOW;
+        assert_eq!(courtesy.rest_after_at(Duration::ZERO, tenth, now), Duration::ZERO);
     }
 
     #[test]

@@ -186,7 +186,7 @@ fn paced<E>(
     stream::unfold(state, |(mut frames, node, began, portion)| async move {
         let Some(frame) = frames.next().await else {
             if portion > 0 {
-                tokio::time::sleep(node.courtesy.rest_after(began.elapsed())).await;
+                tokio::time::sleep(node.courtesy.rest_after(began.elapsed(), portion)).await;
             }
             return None;
         };
@@ -195,7 +195,7 @@ fn paced<E>(
         if portion + bytes < PORTION_BYTES {
             return Some((frame, (frames, node, began, portion + bytes)));
         }
-        tokio::time::sleep(node.courtesy.rest_after(began.elapsed())).await;
+        tokio::time::sleep(node.courtesy.rest_after(began.elapsed(), portion + bytes)).await;
         Some((frame, (frames, node, Instant::now(), 0)))
     })
 }

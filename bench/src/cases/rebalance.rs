@@ -27,8 +27,9 @@ use crate::{
     spread::Spread,
 };
 
-/// What moves: half a gigabyte in blobs as long as segments.
-const CORPUS: Corpus = Corpus { count: 512, bytes_each: 1024 * 1024 };
+/// What moves, in blobs as long as segments: enough for a move about as long as the quiet time before it. The 99th percentile of
+/// the hundred reads of a short one would be their longest.
+const CORPUS: Corpus = Corpus { count: 2048, bytes_each: 1024 * 1024 };
 /// Viewers, each of whom reads a blob at this interval: 8 MB/s in all.
 const READERS: u32 = 8;
 const READ_EVERY: Duration = Duration::from_millis(125);
