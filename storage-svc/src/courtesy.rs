@@ -32,7 +32,7 @@ const REST_MIN: f64 = 1.0;
 /// A copy rests for at most so many times of its work, which leaves it a ninth of its speed.
 const REST_MAX: f64 = 8.0;
 /// While somebody reads, copies leave a node at no more bytes per second for each of its processors: two fifths of what two
-/// of them can (`make bench`, the case `rebalance`), so that a viewer hardly ever waits for a copy.
+/// of them can (`make bench`, the case `rebalance`).
 const BYTES_PER_SECOND_AND_CPU: u32 = 80 * 1024 * 1024;
 /// Sleeps last some milliseconds more than they are to: what is made up for in the next one.
 const OVERSLEPT_MAX: Duration = Duration::from_millis(5);
