@@ -35,7 +35,10 @@ const READERS: u32 = 8;
 const READ_EVERY: Duration = Duration::from_millis(125);
 const READ_BYTES: u64 = 128 * 1024;
 /// How long viewers read while nothing moves.
-const IDLE: Duration = Duration::from_secs(6);
+const IDLE: Duration = Duration::from_secs(12);
+/// Each viewer reads blobs of his own, from this one on while something moves: one that is asked for again is loaded into the
+/// node's memory as a whole, which would be all that the move is blamed for.
+const FIRST_MOVING: usize = CORPUS.count as usize / READERS as usize / 2;
 const MOVE_DEADLINE: Duration = Duration::from_secs(120);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
@@ -67,14 +70,14 @@ async fn one_move() -> anyhow::Result<(FinishedRebalance, Duration, Duration)> {
     let web = WebService::start_on(std::slice::from_ref(&old.url), &args).await;
     CORPUS.put(&old.client()).await?;
     let client = web.client();
-    let idle = while_reading(&old, async {
+    let idle = while_reading(&old, 0, async {
         sleep(IDLE).await;
         Ok(())
     })
     .await?;
     client.add_node(&NewNode { url: new.url.clone(), zone: None, weight: None }).await?;
     let epoch = client.rebalance_plan().await?.epoch;
-    let moving = while_reading(&old, async {
+    let moving = while_reading(&old, FIRST_MOVING, async {
         client.rebalance_apply(ApplyRequest::default()).await?;
         until(&client, |state| state.epoch > epoch).await
     })
@@ -98,14 +101,18 @@ async fn until(
 }
 
 /// Lets the viewers read until `work` has ended; answers the time that 99 of 100 reads took at most.
-async fn while_reading(node: &StorageNode, work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<Duration> {
+async fn while_reading(
+    node: &StorageNode,
+    first: usize,
+    work: impl Future<Output = anyhow::Result<()>>,
+) -> anyhow::Result<Duration> {
     let stop = CancellationToken::new();
     let mut readers = JoinSet::new();
     let keys: Arc<Vec<BlobKey>> =
         Arc::new((0..CORPUS.count).map(|number| CORPUS.key(number)).collect::<Result<_, _>>()?);
     for reader in 0..READERS {
         let (client, keys, stop) = (node.client(), Arc::clone(&keys), stop.clone());
-        readers.spawn(async move { read(client, &keys, reader, stop).await });
+        readers.spawn(async move { read(client, &keys, reader, first, stop).await });
     }
     work.await?;
     stop.cancel();
@@ -121,6 +128,7 @@ async fn read(
     client: NodeClient,
     keys: &[BlobKey],
     reader: u32,
+    first: usize,
     stop: CancellationToken,
 ) -> anyhow::Result<Vec<Duration>> {
     let mut times = Vec::new();
@@ -128,10 +136,10 @@ async fn read(
     sleep(READ_EVERY * reader / READERS).await;
     let mut turns = interval(READ_EVERY);
     turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut number = reader as usize * 61;
+    let mut number = first + reader as usize * keys.len() / READERS as usize;
     while !stop.is_cancelled() {
         turns.tick().await;
-        number += 7;
+        number += 1;
         let began = Instant::now();
         let answer = client.get(&keys[number % keys.len()], Some(0..READ_BYTES)).await?;
         let bytes: usize =
