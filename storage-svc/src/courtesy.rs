@@ -42,6 +42,8 @@ const REST_TIME_MAX: Duration = Duration::from_millis(500);
 const GROWTH_MAX: f64 = 1.5;
 /// Differences below this are chance.
 const CHANCE: Duration = Duration::from_micros(300);
+/// Viewers come back for the next segment: so long after a read there is somebody who reads.
+const VIEWERS_STAY: Duration = Duration::from_secs(10);
 /// After this time without copies, times are quiet again.
 const QUIET_AFTER: Duration = Duration::from_millis(500);
 
@@ -62,6 +64,8 @@ struct Watch {
     waits: Vec<Duration>,
     /// Waits of this window, those that were dropped included.
     count: usize,
+    /// When a viewer waited last.
+    viewed: Option<Instant>,
     /// The long wait, nine tenths being shorter, of quiet times.
     quiet: Option<Duration>,
     /// When a copy worked last.
@@ -79,6 +83,8 @@ impl Courtesy {
     fn waited_at(&self, wait: Duration, now: Instant) {
         let mut watch = self.lock();
         watch.turn(now);
+        watch.viewed = Some(now);
+        watch.rest = watch.rest.max(REST_MIN);
         let position = watch.count % WAITS_MAX;
         watch.count += 1;
         if let Some(kept) = watch.waits.get_mut(position) {
@@ -124,7 +130,8 @@ impl Watch {
         let waits = std::mem::take(&mut self.waits);
         (self.since, self.count) = (Some(now), 0);
         let Some(wait) = long(waits) else {
-            self.rest = 0.0;
+            let is_alone = self.viewed.is_none_or(|viewed| now.saturating_duration_since(viewed) > VIEWERS_STAY);
+            self.rest = if is_alone { 0.0 } else { shorter(self.rest) };
             return;
         };
         let is_quiet = self.copied.is_none_or(|copied| now.saturating_duration_since(copied) > QUIET_AFTER);
@@ -136,9 +143,13 @@ impl Watch {
         };
         self.quiet = Some(quiet);
         let suffers = wait > quiet.mul_f64(GROWTH_MAX) + CHANCE;
-        self.rest =
-            if suffers { (self.rest * 1.5 + 0.5).min(REST_MAX) } else { (self.rest * 0.8 - 0.05).max(REST_MIN) };
+        self.rest = if suffers { (self.rest * 1.5 + 0.5).min(REST_MAX) } else { shorter(self.rest) };
     }
+}
+
+/// The rest where nobody seems to suffer.
+fn shorter(rest: f64) -> f64 {
+    (rest * 0.8 - 0.05).max(REST_MIN)
 }
 
 /// The time that so many bytes have to take while somebody reads.
@@ -235,10 +246,13 @@ mod tests {
         let (courtesy, mut now) = (Courtesy::default(), Instant::now());
         pass(&courtesy, &mut now, 5, MS, false);
         pass(&courtesy, &mut now, 10, 9 * MS, true);
-        now += 3 * WINDOW;
-        courtesy.rest_after_at(MS, 1, now);
+        now += VIEWERS_STAY;
+        let rest = courtesy.rest_after_at(WORK, 1, now);
+        assert!(rest >= WORK, "viewers are between two segments: {rest:?}");
         now += 2 * WINDOW;
-        assert_eq!(courtesy.rest_after_at(MS, 1, now), Duration::ZERO);
+        assert_eq!(courtesy.rest_after_at(WORK, 1, now), Duration::ZERO);
+        courtesy.waited_at(MS, now);
+        assert_eq!(courtesy.rest_after_at(WORK, 1, now), WORK, "not only when the window of the first one is over");
     }
 
     #[test]
@@ -250,7 +264,7 @@ mod tests {
         let rest = courtesy.rest_after_at(Duration::ZERO, tenth, now);
         assert!(rest.abs_diff(100 * MS) < MS, "{rest:?}");
         assert_eq!(courtesy.rest_after_at(300 * MS, tenth, now), 300 * MS, "a slow disk is slow enough");
-        now += 3 * WINDOW;
+        now += VIEWERS_STAY;
         courtesy.rest_after_at(Duration::ZERO, tenth, now);
         now += 2 * WINDOW;
         assert_eq!(courtesy.rest_after_at(Duration::ZERO, tenth, now), Duration::ZERO);

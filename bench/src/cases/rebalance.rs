@@ -29,7 +29,7 @@ use crate::{
 
 /// What moves, in blobs as long as segments: enough for a move about as long as the quiet time before it. The 99th percentile of
 /// the hundred reads of a short one would be their longest.
-const CORPUS: Corpus = Corpus { count: 2048, bytes_each: 1024 * 1024 };
+const CORPUS: Corpus = Corpus { count: 2560, bytes_each: 1024 * 1024 };
 /// Viewers, each of whom reads a blob at this interval: 8 MB/s in all.
 const READERS: u32 = 8;
 const READ_EVERY: Duration = Duration::from_millis(125);
@@ -37,8 +37,8 @@ const READ_BYTES: u64 = 128 * 1024;
 /// How long viewers read while nothing moves.
 const IDLE: Duration = Duration::from_secs(12);
 /// Each viewer reads blobs of his own, from this one on while something moves: one that is asked for again is loaded into the
-/// node's memory as a whole, which would be all that the move is blamed for.
-const FIRST_MOVING: usize = CORPUS.count as usize / READERS as usize / 2;
+/// node's memory as a whole, which would be all that the move is blamed for. The others last for a move of 27 seconds.
+const FIRST_MOVING: usize = 100;
 const MOVE_DEADLINE: Duration = Duration::from_secs(120);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 

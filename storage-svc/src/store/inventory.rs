@@ -134,7 +134,7 @@ impl Store {
     }
 
     /// Digests of all partitions that hold anything, or may do so: one that the disk fails to tell is marked, and asked for
-    /// again when something in it has changed, or some minutes later.
+    /// again when something in it has changed, or after ten seconds at first, and then ever more seldom.
     pub(crate) fn digests(&self) -> Vec<PartitionDigest> {
         self.digests_at(Instant::now())
     }
@@ -144,6 +144,7 @@ impl Store {
     }
 
     fn digest(&self, partition: PartitionId, now: Instant) -> Option<PartitionDigest> {
+        let began = Instant::now();
         let changes = {
             let ledger = self.ledger.lock(partition);
             if ledger.is_unreadable(now) {
@@ -157,7 +158,8 @@ impl Store {
             return None;
         }
         let sum = stock.and_then(|_| self.sum(partition));
-        if self.ledger.lock(partition).turns_unreadable(sum.is_err(), now, changes) {
+        // What could not be read is remembered from when that was known.
+        if self.ledger.lock(partition).turns_unreadable(sum.is_err(), now + began.elapsed(), changes) {
             let error = sum.as_ref().err();
             tracing::error!(%partition, error = error.map(tracing::field::display), "what is in a partition cannot be read");
         }

@@ -24,13 +24,14 @@ impl Store {
         // The time makes it unique: a key can go bad more than once. A name has at most 200 bytes, a file name 255.
         let now = jiff::Timestamp::now().as_nanosecond();
         let aside = Path::new(QUARANTINE).join(format!("{:04}.{now}.{file_name}", partition.get()));
+        // Where only the payload is damaged, the footer still tells what the sum has lost. Else it is read anew. Not under the lock: it may
+        // be what the disk takes minutes to give out.
+        let known = self.description_at(path).ok().flatten();
+        let known = known.filter(|found| name::file_name(&found.key) == *file_name);
         {
             let mut ledger = self.ledger.lock(partition);
             match self.disk.facts_at(path)? {
                 Some(facts) if facts.identity == identity => {
-                    // Where only the payload is damaged, the footer still tells what the sum has lost. Else it is read anew.
-                    let known = self.description_at(path).ok().flatten();
-                    let known = known.filter(|found| name::file_name(&found.key) == *file_name);
                     self.disk.replace(path, &aside)?;
                     let known = known.as_ref().map(|found| (&found.key, found.hash));
                     ledger.blob_gone(known, format::payload_bytes_of(facts.len_bytes).unwrap_or(0));

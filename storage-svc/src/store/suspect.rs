@@ -26,8 +26,8 @@ use super::{
 pub(super) const LOOK_AFTER: Duration = Duration::from_secs(10);
 /// When a copy is looked at once more that could not be put aside.
 const LOOK_LATER: Duration = Duration::from_secs(300);
-/// The most suspects; who reads another one finds it again.
-const SUSPECTS_MAX: usize = 128;
+/// The most suspects: with more of them no copy of this disk is to be counted on.
+pub(super) const SUSPECTS_MAX: usize = 1024;
 /// Bytes read in one go.
 const CHUNK_BYTES: u64 = 1024 * 1024;
 /// How long a day is, for what may be put aside in one.
@@ -63,10 +63,13 @@ impl Suspects {
         }
     }
 
-    /// Refuses to count on a copy of which a read has failed.
+    /// Refuses to count on a copy of which a read has failed, or may have, where there are too many to be remembered.
     pub(super) fn refuse(&self, key: &BlobKey) -> Result<(), StoreError> {
-        let is_suspect = self.any.load(Ordering::Acquire)
-            && self.look_at.lock().unwrap_or_else(PoisonError::into_inner).contains_key(key);
+        if !self.any.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let look_at = self.look_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_suspect = look_at.contains_key(key) || look_at.len() >= SUSPECTS_MAX;
         if is_suspect { Err(StoreError::Unreadable(key.clone())) } else { Ok(()) }
     }
 

@@ -17,6 +17,8 @@ pub(super) struct RateWatch {
     window: Duration,
     window_bytes_min: u64,
     waited: Duration,
+    /// How much of that had passed when the first bytes of the window came.
+    silent_for: Duration,
     bytes: u64,
 }
 
@@ -29,7 +31,7 @@ impl RateWatch {
         let window_ms = u64::try_from((window / TRICKLE_PART).as_millis()).unwrap_or(u64::MAX);
         // At least one byte: silence is never enough.
         let window_bytes_min = (bytes_per_second_min.saturating_mul(window_ms) / 1_000).max(1);
-        Self { window, window_bytes_min, waited: Duration::ZERO, bytes: 0 }
+        Self { window, window_bytes_min, waited: Duration::ZERO, silent_for: Duration::ZERO, bytes: 0 }
     }
 
     /// The longest silence.
@@ -39,16 +41,23 @@ impl RateWatch {
 
     /// How much longer the next bytes may be waited for.
     pub(super) fn patience(&self) -> Duration {
-        let window = if self.trickles() { self.window / TRICKLE_PART } else { self.window };
-        window.saturating_sub(self.waited)
+        let left = self.window.saturating_sub(self.waited);
+        if !self.trickles() {
+            return left;
+        }
+        // A pause is no trickle: that begins with the first bytes, which may be few behind a link that was cut.
+        (self.window / TRICKLE_PART).saturating_sub(self.waited.saturating_sub(self.silent_for)).min(left)
     }
 
     /// So many bytes came after so much waiting; none where it was in vain.
     pub(super) fn note(&mut self, waited: Duration, bytes: u64) {
         self.waited += waited;
+        if !self.trickles() {
+            self.silent_for = self.waited;
+        }
         self.bytes = self.bytes.saturating_add(bytes);
         if self.bytes >= self.window_bytes_min {
-            (self.waited, self.bytes) = (Duration::ZERO, 0);
+            (self.waited, self.silent_for, self.bytes) = (Duration::ZERO, Duration::ZERO, 0);
         }
     }
 
@@ -112,6 +121,15 @@ mod tests {
             watch.note(watch.patience(), 0);
             assert_eq!((watch.patience(), watch.complaint().as_str()), (Duration::ZERO, "silence in mid-stream"));
         }
+    }
+
+    #[test]
+    fn few_bytes_after_a_pause_cost_no_patience() {
+        let mut watch = RateWatch::new(&limits(), 0);
+        watch.note(8 * PAUSE, KIB);
+        assert_eq!(watch.patience(), 2 * PAUSE, "as much as if it had stayed silent");
+        watch.note(2 * PAUSE, KIB);
+        assert_eq!(watch.patience(), Duration::ZERO, "a trickle has no longer than silence");
     }
 
     #[test]

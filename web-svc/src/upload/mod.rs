@@ -49,6 +49,15 @@ pub enum UploadError {
     /// Too many uploads at once.
     #[error("Too many files are being uploaded at once. Go on, or upload the file again, in a moment.")]
     Crowded,
+    /// Others waited for the memory that the sender filled too slowly.
+    #[error(
+        "The connection is slow (no 8 MiB in {seconds} seconds), and others wait. Go on, or upload the file again, in a \
+         moment."
+    )]
+    Slow {
+        /// How long a part may take then.
+        seconds: u64,
+    },
     /// Over the limit.
     #[error("The file is larger than this installation allows ({bytes_max} bytes).")]
     TooLarge {
@@ -83,7 +92,9 @@ impl From<UploadError> for ApiError {
         let detail = error.to_string();
         match error {
             UploadError::Form(_) | UploadError::BrokenOff(_) => Self::bad_request(detail),
-            UploadError::Crowded => Self::new(ProblemType::Unavailable, detail).with_retry_after_seconds(10),
+            UploadError::Crowded | UploadError::Slow { .. } => {
+                Self::new(ProblemType::Unavailable, detail).with_retry_after_seconds(10)
+            }
             UploadError::Silent { .. } => Self::new(ProblemType::Timeout, detail),
             UploadError::TooLarge { .. } => Self::new(ProblemType::TooLarge, detail),
             UploadError::Title(_) => Self::new(ProblemType::Unprocessable, detail),

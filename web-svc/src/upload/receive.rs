@@ -3,11 +3,14 @@
 use std::{collections::VecDeque, future::Future, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use tokio::{sync::OwnedSemaphorePermit, task::JoinHandle};
+use tokio::{task::JoinHandle, time::Instant};
 use tokio_util::task::AbortOnDropHandle;
 use triton_api::VideoId;
 
-use super::{UploadError, room::Room};
+use super::{
+    UploadError,
+    room::{FILL_MAX, Place, ROOM_TIMEOUT, Room},
+};
 use crate::{
     catalog::{PART_BYTES, VideoRecord},
     pipeline::{SNIFF_BYTES, sniff},
@@ -27,7 +30,7 @@ pub(super) struct Receiver {
     bytes_max: u64,
     buffer: BytesMut,
     /// The place of what is in the buffer.
-    place: Option<OwnedSemaphorePermit>,
+    place: Option<Place>,
     sniffed: bool,
     received_bytes: u64,
     parts: u64,
@@ -86,25 +89,35 @@ impl Receiver {
     }
 
     /// The bytes behind the last whole part, with their place in memory.
-    pub(super) fn into_rest(self) -> (Bytes, Option<OwnedSemaphorePermit>) {
+    pub(super) fn into_rest(self) -> (Bytes, Option<Place>) {
         (self.buffer.freeze(), self.place)
     }
 
     /// Waits until the part that fills has a place in memory.
     pub(super) async fn make_room(&mut self) -> Result<(), UploadError> {
+        self.make_room_until(Instant::now() + ROOM_TIMEOUT).await
+    }
+
+    async fn make_room_until(&mut self, deadline: Instant) -> Result<(), UploadError> {
         if self.place.is_none() {
-            self.place = Some(self.room.take().await?);
+            self.place = Some(self.room.take(deadline).await?);
         }
         Ok(())
     }
 
-    /// Takes the next bytes; waits while too many parts are on their way, of this upload or of all.
+    /// Takes the next bytes; waits while too many parts are on their way, of this upload or of all. What is sent too slowly for
+    /// others to wait for is not taken.
     pub(super) async fn push(&mut self, mut chunk: Bytes) -> Result<(), UploadError> {
         if self.received_bytes + chunk.len() as u64 > self.bytes_max {
             return Err(UploadError::TooLarge { bytes_max: self.bytes_max });
         }
+        if self.place.as_ref().is_some_and(Place::is_wanted_back) {
+            return Err(UploadError::Slow { seconds: FILL_MAX.as_secs() });
+        }
+        // The layer's time for a body may run while a part lands, too.
+        let deadline = Instant::now() + ROOM_TIMEOUT;
         while !chunk.is_empty() {
-            self.make_room().await?;
+            self.make_room_until(deadline).await?;
             let missing = usize::try_from(PART_BYTES).unwrap_or(usize::MAX) - self.buffer.len();
             let piece = chunk.split_to(missing.min(chunk.len()));
             self.buffer.extend_from_slice(&piece);
@@ -285,9 +298,29 @@ mod tests {
         let received = fast.received_bytes();
         assert_eq!((received, fast.parts()), (5 * PART as u64, 5));
         fast.settle().await.unwrap();
-        let _last = room.take().await.unwrap();
+        let _last = room.take(Instant::now()).await.unwrap();
         let waits = tokio::time::timeout(Duration::from_millis(10), fast.push(vec![2; 10].into())).await.is_err();
         assert!(waits && fast.received_bytes() == received, "what has no room is not received");
+    }
+
+    #[tokio::test]
+    async fn slow_sender_gives_way_to_who_waits_and_keeps_what_it_has_sent() {
+        let (dir, stop, id) = (tempfile::tempdir().unwrap(), CancellationToken::new(), VideoId::generate());
+        let _stop_at_the_end = stop.clone().drop_guard();
+        let (ring, _node) = ring_without(VideoId::generate(), 0, dir.path(), &stop).await;
+        let room = Room::for_parts(1);
+        let mut slow = Receiver::new(ring, room.clone(), id, u64::MAX);
+        slow.push(Bytes::from_static(b"slow")).await.unwrap();
+        tokio::time::pause();
+        tokio::time::advance(FILL_MAX + Duration::from_secs(1)).await;
+        slow.push(Bytes::from_static(b"er")).await.unwrap();
+        let mut waits = std::pin::pin!(room.take(Instant::now() + ROOM_TIMEOUT));
+        assert!(futures_util::poll!(waits.as_mut()).is_pending());
+        assert!(matches!(slow.push(Bytes::from_static(b" than others")).await, Err(UploadError::Slow { .. })));
+        let (rest, place) = slow.into_rest();
+        assert_eq!(rest, Bytes::from_static(b"slower"));
+        drop(place);
+        waits.await.unwrap();
     }
 
     #[tokio::test]

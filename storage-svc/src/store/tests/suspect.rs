@@ -12,7 +12,7 @@ use super::{
     scripted::{Call, Scripted, Trouble},
     *,
 };
-use crate::store::suspect::{DAILY_MIN, LOOK_AFTER, Unreadable};
+use crate::store::suspect::{DAILY_MIN, LOOK_AFTER, SUSPECTS_MAX, Unreadable};
 
 /// A bad sector: reads of the blob's own file fail, after the first `skip`.
 fn spoil(files: &Arc<Scripted>, text: &str, skip: usize) {
@@ -79,6 +79,19 @@ fn nobody_counts_on_a_suspect_until_it_was_read_through() {
     assert!(store.look_again(&key("a")).unwrap().is_none());
     assert!(store.head(&key("a")).is_ok() && !put(&store, "a", &sample().repeat(2)).unwrap().fresh);
     assert_eq!(store.info().unwrap().quarantined, 0);
+}
+
+#[test]
+fn no_copy_is_counted_on_while_there_are_more_suspects_than_can_be_remembered() {
+    let (_dir, _files, store) = scripted();
+    put(&store, "sound", &sample()).unwrap();
+    for number in 0..SUSPECTS_MAX {
+        assert!(store.head(&key("sound")).is_ok());
+        store.suspects.note(&key(&format!("bad/{number}")), Instant::now());
+    }
+    assert!(matches!(store.head(&key("sound")), Err(StoreError::Unreadable(_))));
+    store.suspects.forget(&key("bad/0"));
+    assert!(store.head(&key("sound")).is_ok());
 }
 
 #[test]

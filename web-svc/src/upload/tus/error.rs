@@ -127,6 +127,7 @@ impl TusError {
                 | UploadError::Title(_) => true,
                 UploadError::Ring(_)
                 | UploadError::Crowded
+                | UploadError::Slow { .. }
                 | UploadError::Part(_)
                 | UploadError::Hole
                 | UploadError::Journal(_)
