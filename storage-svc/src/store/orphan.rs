@@ -46,8 +46,13 @@ impl Store {
         let (path, now) = (dir::key_path(BLOBS, partition, key), Timestamp::now());
         let moved_at = format!("{}-{}", now.as_second(), self.uptime.seconds());
         let aside = format!("{:04}.{moved_at}.{}", partition.get(), name::file_name(key));
-        let mut ledger = self.ledger.lock(partition);
+        // The read may take a bad disk minutes: not under the lock.
+        let read = self.disk.facts_at(&path)?.map(|facts| facts.identity);
         let Some(found) = self.description_at(&path)?.filter(|found| found.key == *key) else { return Ok(false) };
+        let mut ledger = self.ledger.lock(partition);
+        if self.disk.facts_at(&path)?.map(|facts| facts.identity) != read {
+            return Ok(false);
+        }
         if age_ms(found.created_at, now) < age_ms_min {
             return Ok(false);
         }

@@ -140,11 +140,13 @@ impl Store {
     /// Unlinks a blob's file; answers its payload's length, or `None` where there was none.
     fn unlink_blob(&self, partition: PartitionId, key: &BlobKey) -> Result<Option<u64>, StoreError> {
         let path = dir::key_path(BLOBS, partition, key);
+        // A file that cannot be read can be removed; the digest is read anew then. The read may take a bad disk minutes: not under the lock.
+        let read = self.disk.facts_at(&path)?.map(|facts| facts.identity);
+        let found = read.and_then(|_| self.description_at(&path).ok().flatten());
         let mut ledger = self.ledger.lock(partition);
         let Some(facts) = self.disk.facts_at(&path)? else { return Ok(None) };
-        // A file that cannot be read can be removed; the digest is read anew then.
-        let found = self.description_at(&path).ok().flatten();
-        let hash = found.filter(|found| found.key == *key).map(|found| found.hash);
+        let found = found.filter(|found| read == Some(facts.identity) && found.key == *key);
+        let hash = found.map(|found| found.hash);
         self.disk.unlink(&path)?;
         let len_bytes = format::payload_bytes_of(facts.len_bytes).unwrap_or(0);
         ledger.blob_gone(hash.map(|hash| (key, hash)), len_bytes);

@@ -38,28 +38,39 @@ pub(super) const DAILY_MIN: u64 = 16;
 /// The suspects, and when each is to be looked at.
 #[derive(Debug, Default)]
 pub(super) struct Suspects {
-    look_at: Mutex<HashMap<BlobKey, Instant>>,
+    list: Mutex<List>,
     /// So that a disk without trouble costs nobody a lock.
     any: AtomicBool,
     allowance: Mutex<Allowance>,
 }
 
+#[derive(Debug, Default)]
+struct List {
+    look_at: HashMap<BlobKey, Instant>,
+    /// There were more than fit in: until it is empty, nobody knows which those were.
+    overflowed: bool,
+}
+
 impl Suspects {
     /// Notes that a read of a copy has failed.
     pub(super) fn note(&self, key: &BlobKey, now: Instant) {
-        let mut look_at = self.look_at.lock().unwrap_or_else(PoisonError::into_inner);
-        if look_at.len() < SUSPECTS_MAX {
-            look_at.entry(key.clone()).or_insert(now + LOOK_AFTER);
+        let mut list = self.list();
+        if list.look_at.len() < SUSPECTS_MAX {
+            list.look_at.entry(key.clone()).or_insert(now + LOOK_AFTER);
             self.any.store(true, Ordering::Release);
+        } else if !list.look_at.contains_key(key) {
+            list.overflowed = true;
         }
     }
 
     /// There is another copy, or the read that failed was a mishap.
     pub(super) fn forget(&self, key: &BlobKey) {
         if self.any.load(Ordering::Acquire) {
-            let mut look_at = self.look_at.lock().unwrap_or_else(PoisonError::into_inner);
-            look_at.remove(key);
-            self.any.store(!look_at.is_empty(), Ordering::Release);
+            let mut list = self.list();
+            list.look_at.remove(key);
+            let any = !list.look_at.is_empty();
+            list.overflowed &= any;
+            self.any.store(any, Ordering::Release);
         }
     }
 
@@ -68,9 +79,13 @@ impl Suspects {
         if !self.any.load(Ordering::Acquire) {
             return Ok(());
         }
-        let look_at = self.look_at.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_suspect = look_at.contains_key(key) || look_at.len() >= SUSPECTS_MAX;
+        let list = self.list();
+        let is_suspect = list.overflowed || list.look_at.contains_key(key);
         if is_suspect { Err(StoreError::Unreadable(key.clone())) } else { Ok(()) }
+    }
+
+    fn list(&self) -> MutexGuard<'_, List> {
+        self.list.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn allowance(&self) -> MutexGuard<'_, Allowance> {
@@ -81,8 +96,8 @@ impl Suspects {
         if !self.any.load(Ordering::Acquire) {
             return Vec::new();
         }
-        let mut look_at = self.look_at.lock().unwrap_or_else(PoisonError::into_inner);
-        let due = look_at.iter_mut().filter(|(_, at)| **at <= now);
+        let mut list = self.list();
+        let due = list.look_at.iter_mut().filter(|(_, at)| **at <= now);
         due.map(|(key, at)| {
             *at = now + LOOK_LATER;
             key.clone()

@@ -111,7 +111,7 @@ impl Receiver {
         if self.received_bytes + chunk.len() as u64 > self.bytes_max {
             return Err(UploadError::TooLarge { bytes_max: self.bytes_max });
         }
-        if self.place.as_ref().is_some_and(Place::is_wanted_back) {
+        if self.place.as_mut().is_some_and(Place::is_wanted_back) {
             return Err(UploadError::Slow { seconds: FILL_MAX.as_secs() });
         }
         // The layer's time for a body may run while a part lands, too.

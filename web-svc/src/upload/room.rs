@@ -34,22 +34,44 @@ pub(super) const FILL_MAX: Duration = Duration::from_secs(120);
 #[derive(Debug, Clone)]
 pub(super) struct Room {
     places: Arc<Semaphore>,
-    /// How many wait for a place.
-    waiting: Arc<AtomicUsize>,
+    demand: Arc<Demand>,
+}
+
+/// Who lacks a place, and who was asked to give one back.
+#[derive(Debug, Default)]
+struct Demand {
+    waiting: AtomicUsize,
+    /// Places that were asked back and are not back yet.
+    asked_back: AtomicUsize,
 }
 
 /// Room for one part.
 #[derive(Debug)]
 pub(super) struct Place {
-    _permit: OwnedSemaphorePermit,
+    permit: Option<OwnedSemaphorePermit>,
     since: Instant,
-    waiting: Arc<AtomicUsize>,
+    demand: Arc<Demand>,
+    is_asked_back: bool,
 }
 
 impl Place {
-    /// Whether others have waited for it while it was filled too slowly.
-    pub(super) fn is_wanted_back(&self) -> bool {
-        self.since.elapsed() > FILL_MAX && self.waiting.load(Ordering::Relaxed) > 0
+    /// Whether somebody waits for it because it is filled too slowly: of many slow ones, one is asked for each who waits.
+    pub(super) fn is_wanted_back(&mut self) -> bool {
+        if !self.is_asked_back && self.since.elapsed() > FILL_MAX {
+            let Demand { waiting, asked_back } = &*self.demand;
+            let one_more = |asked: usize| (asked < waiting.load(Ordering::Acquire)).then_some(asked + 1);
+            self.is_asked_back = asked_back.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more).is_ok();
+        }
+        self.is_asked_back
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.permit = None;
+        if self.is_asked_back {
+            self.demand.asked_back.fetch_sub(1, Ordering::AcqRel);
+        }
     }
 }
 
@@ -61,7 +83,7 @@ impl Room {
 
     pub(super) fn for_parts(parts: u64) -> Self {
         let permits = usize::try_from(parts).unwrap_or(Semaphore::MAX_PERMITS).min(Semaphore::MAX_PERMITS);
-        Self { places: Arc::new(Semaphore::new(permits)), waiting: Arc::default() }
+        Self { places: Arc::new(Semaphore::new(permits)), demand: Arc::default() }
     }
 
     /// Who has a place can fill its part and send it, whatever others do.
@@ -69,9 +91,18 @@ impl Room {
     /// # Cancel safety
     /// Dropping the future gives nothing away.
     pub(super) async fn take(&self, deadline: Instant) -> Result<Place, UploadError> {
-        let _waits = Waits::count(&self.waiting);
+        let permit = match Arc::clone(&self.places).try_acquire_owned() {
+            Ok(permit) => permit,
+            Err(_) => self.wait(deadline).await?,
+        };
+        let (since, demand) = (Instant::now(), Arc::clone(&self.demand));
+        Ok(Place { permit: Some(permit), since, demand, is_asked_back: false })
+    }
+
+    async fn wait(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, UploadError> {
+        let _waits = Waits::count(&self.demand.waiting);
         match timeout_at(deadline, Arc::clone(&self.places).acquire_owned()).await {
-            Ok(Ok(permit)) => Ok(Place { _permit: permit, since: Instant::now(), waiting: Arc::clone(&self.waiting) }),
+            Ok(Ok(permit)) => Ok(permit),
             _ => Err(UploadError::Crowded),
         }
     }
@@ -88,19 +119,23 @@ struct Waits<'a>(&'a AtomicUsize);
 
 impl<'a> Waits<'a> {
     fn count(waiting: &'a AtomicUsize) -> Self {
-        waiting.fetch_add(1, Ordering::Relaxed);
+        waiting.fetch_add(1, Ordering::AcqRel);
         Self(waiting)
     }
 }
 
 impl Drop for Waits<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
+    use futures_util::poll;
+
     use super::*;
 
     #[test]
@@ -110,19 +145,24 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn place_is_wanted_back_from_who_fills_it_slowly_while_others_wait() {
-        let room = Room::for_parts(1);
-        let place = room.take(Instant::now()).await.unwrap();
+    async fn for_each_who_waits_one_of_the_slow_ones_is_asked_for_its_place() {
+        let room = Room::for_parts(2);
+        let [mut slow, mut other] =
+            [room.take(Instant::now()).await, room.take(Instant::now()).await].map(Result::unwrap);
         tokio::time::advance(FILL_MAX + Duration::from_secs(1)).await;
-        assert!(!place.is_wanted_back(), "nobody waits");
-        let waits = tokio::spawn({
-            let room = room.clone();
-            async move { room.take(Instant::now() + ROOM_TIMEOUT).await.map(|place| place.is_wanted_back()) }
-        });
-        tokio::task::yield_now().await;
-        assert!(place.is_wanted_back());
-        drop(place);
-        assert!(!waits.await.unwrap().unwrap(), "the next one has time of its own");
-        assert_eq!((room.places(), room.waiting.load(Ordering::Relaxed)), (1, 0));
+        assert!(!slow.is_wanted_back(), "nobody waits");
+        let mut waits = pin!(room.take(Instant::now() + ROOM_TIMEOUT));
+        assert!(poll!(waits.as_mut()).is_pending());
+        assert!(slow.is_wanted_back() && slow.is_wanted_back() && !other.is_wanted_back());
+        drop(slow);
+        let mut next = waits.await.unwrap();
+        let mut waits = pin!(room.take(Instant::now() + ROOM_TIMEOUT));
+        assert!(poll!(waits.as_mut()).is_pending());
+        assert!(!next.is_wanted_back(), "the next one has time of its own");
+        assert!(other.is_wanted_back());
+        drop((next, other));
+        drop(waits.await.unwrap());
+        let Demand { waiting, asked_back } = &*room.demand;
+        assert_eq!((room.places(), waiting.load(Ordering::Acquire), asked_back.load(Ordering::Acquire)), (2, 0, 0));
     }
 }
