@@ -17,7 +17,13 @@ pub(super) struct RateWatch {
     window: Duration,
     window_bytes_min: u64,
     waited: Duration,
-    /// How much of that had passed when the first bytes of the window came.
+    /// What came in the window, if anything: a trickle.
+    trickle: Option<Trickle>,
+}
+
+/// Bytes behind the first ones of a window. Those ended a silence, whose time does not count either.
+#[derive(Debug, Clone, Copy)]
+struct Trickle {
     silent_for: Duration,
     bytes: u64,
 }
@@ -31,7 +37,7 @@ impl RateWatch {
         let window_ms = u64::try_from((window / TRICKLE_PART).as_millis()).unwrap_or(u64::MAX);
         // At least one byte: silence is never enough.
         let window_bytes_min = (bytes_per_second_min.saturating_mul(window_ms) / 1_000).max(1);
-        Self { window, window_bytes_min, waited: Duration::ZERO, silent_for: Duration::ZERO, bytes: 0 }
+        Self { window, window_bytes_min, waited: Duration::ZERO, trickle: None }
     }
 
     /// The longest silence.
@@ -42,37 +48,35 @@ impl RateWatch {
     /// How much longer the next bytes may be waited for.
     pub(super) fn patience(&self) -> Duration {
         let left = self.window.saturating_sub(self.waited);
-        if !self.trickles() {
-            return left;
+        match self.trickle {
+            None => left,
+            Some(trickle) => (self.window / TRICKLE_PART).saturating_sub(self.waited - trickle.silent_for).min(left),
         }
-        // A pause is no trickle: that begins with the first bytes, which may be few behind a link that was cut.
-        (self.window / TRICKLE_PART).saturating_sub(self.waited.saturating_sub(self.silent_for)).min(left)
     }
 
     /// So many bytes came after so much waiting; none where it was in vain.
     pub(super) fn note(&mut self, waited: Duration, bytes: u64) {
         self.waited += waited;
-        if !self.trickles() {
-            self.silent_for = self.waited;
-        }
-        self.bytes = self.bytes.saturating_add(bytes);
-        if self.bytes >= self.window_bytes_min {
-            (self.waited, self.silent_for, self.bytes) = (Duration::ZERO, Duration::ZERO, 0);
+        let come = self.trickle.map_or(0, |trickle| trickle.bytes).saturating_add(bytes);
+        if come >= self.window_bytes_min {
+            (self.waited, self.trickle) = (Duration::ZERO, None);
+        } else if let Some(trickle) = &mut self.trickle {
+            trickle.bytes = come;
+        } else if bytes > 0 {
+            self.trickle = Some(Trickle { silent_for: self.waited, bytes: 0 });
         }
     }
 
     /// Whether a source that has used up the patience gives something all the same.
     pub(super) fn trickles(&self) -> bool {
-        self.bytes > 0
+        self.trickle.is_some()
     }
 
     /// What is wrong with a source that has used up the patience, in words.
     pub(super) fn complaint(&self) -> String {
-        if !self.trickles() {
-            return "silence in mid-stream".to_owned();
-        }
-        let waited_ms = self.waited.as_millis().max(1);
-        let kib_per_second = u128::from(self.bytes) * 1_000 / 1_024 / waited_ms;
+        let Some(Trickle { silent_for, bytes }) = self.trickle else { return "silence in mid-stream".to_owned() };
+        let waited_ms = (self.waited - silent_for).as_millis().max(1);
+        let kib_per_second = u128::from(bytes) * 1_000 / 1_024 / waited_ms;
         format!("too slow in mid-stream: {kib_per_second} KiB/s")
     }
 }
@@ -130,6 +134,14 @@ mod tests {
         assert_eq!(watch.patience(), 2 * PAUSE, "as much as if it had stayed silent");
         watch.note(2 * PAUSE, KIB);
         assert_eq!(watch.patience(), Duration::ZERO, "a trickle has no longer than silence");
+    }
+
+    #[test]
+    fn trickle_is_left_however_coarse_its_pieces_are() {
+        for pause_ms in [5, 50, 100, 150, 240] {
+            let (mut watch, pause) = (RateWatch::new(&limits(), 0), Duration::from_millis(pause_ms));
+            assert!(!is_kept(&mut watch, 40 * KIB * pause_ms / 1_000, pause), "{pause_ms} ms");
+        }
     }
 
     #[test]
