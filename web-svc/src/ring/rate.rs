@@ -50,7 +50,9 @@ impl RateWatch {
         let left = self.window.saturating_sub(self.waited);
         match self.trickle {
             None => left,
-            Some(trickle) => (self.window / TRICKLE_PART).saturating_sub(self.waited - trickle.silent_for).min(left),
+            Some(trickle) => {
+                (self.window / TRICKLE_PART).saturating_sub(self.waited.saturating_sub(trickle.silent_for)).min(left)
+            }
         }
     }
 
@@ -75,7 +77,7 @@ impl RateWatch {
     /// What is wrong with a source that has used up the patience, in words.
     pub(super) fn complaint(&self) -> String {
         let Some(Trickle { silent_for, bytes }) = self.trickle else { return "silence in mid-stream".to_owned() };
-        let waited_ms = (self.waited - silent_for).as_millis().max(1);
+        let waited_ms = self.waited.saturating_sub(silent_for).as_millis().max(1);
         let kib_per_second = u128::from(bytes) * 1_000 / 1_024 / waited_ms;
         format!("too slow in mid-stream: {kib_per_second} KiB/s")
     }

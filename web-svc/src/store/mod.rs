@@ -139,7 +139,12 @@ impl Store {
             .busy_timeout(BUSY_TIMEOUT)
             .foreign_keys(true);
         let open = |source| StoreError::Open { path: path.display().to_string(), source };
-        let pool = |connections| SqlitePoolOptions::new().max_connections(connections).acquire_timeout(BUSY_TIMEOUT);
+        // A connection to a file does not age. And what looks for aged ones counts wrongly in sqlx 0.9 where a pool is closed meanwhile:
+        // its loop to the largest number never ends, and keeps a processor busy.
+        let pool = |connections| {
+            let options = SqlitePoolOptions::new().max_connections(connections).acquire_timeout(BUSY_TIMEOUT);
+            options.idle_timeout(None).max_lifetime(None)
+        };
         let writer = pool(1).connect_with(options.clone()).await.map_err(open)?;
         sqlx::migrate!("../migrations").run(&writer).await.map_err(StoreError::Migrate)?;
         let mut transaction = writer.begin().await.map_err(open)?;
