@@ -61,6 +61,8 @@ pub struct RingLimits {
     pub silence_max: Duration,
     /// So does one that gives less than this while it is waited for, over [`Self::silence_max`]; a quarter with each resume.
     pub bytes_per_second_min: u64,
+    /// One that gives less than this is left once, where the hedge budget allows it and another answers soon.
+    pub bytes_per_second_brisk: u64,
     /// Resumes of one stream.
     pub resumes_max: u32,
     /// Active nodes that are no holders and are asked for a blob that no holder could give; draining ones are asked, too.
@@ -98,6 +100,8 @@ impl Default for RingLimits {
             silence_max: Duration::from_millis(750),
             // What 240p may need, the lowest rendition of most videos: whoever gives less stalls every viewer.
             bytes_per_second_min: 64 * 1024,
+            // What 1080p may need.
+            bytes_per_second_brisk: 1024 * 1024,
             resumes_max: 8,
             strangers_max: 16,
             lost_races_max: 64,

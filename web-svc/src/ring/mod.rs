@@ -77,7 +77,7 @@ pub struct RingCounters {
     pub questions: u64,
     /// Requests beyond the first of a question, because a replica failed, had nothing or kept silent.
     pub failovers: u64,
-    /// Requests beyond the first of a question, because it took longer than usual.
+    /// Requests beyond the first, because it took longer than usual or gave what plays, but not quickly.
     pub hedges: u64,
     /// Streams that went on from another replica.
     pub resumes: u64,

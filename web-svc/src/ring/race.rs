@@ -36,6 +36,16 @@ pub(super) struct Found<T> {
     pub(super) flight: Flight,
 }
 
+/// The replica that a reader comes from, if any.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Earlier {
+    Nobody,
+    /// It has just failed: it comes last.
+    Failed(NodeId),
+    /// It goes on giving: it is not asked.
+    Giving(NodeId),
+}
+
 /// Why another replica is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Why {
@@ -71,14 +81,14 @@ struct Race<'a, T> {
 }
 
 impl Ring {
-    /// Asks the replicas of `key` until one gives a good answer; `avoid` has just failed and comes last.
+    /// Asks the replicas of `key` until one gives a good answer.
     ///
     /// # Cancel safety
     /// Dropping it drops the requests; nothing was changed anywhere.
     pub(super) async fn ask<T: Send + 'static>(
         &self,
         key: &BlobKey,
-        avoid: Option<NodeId>,
+        earlier: Earlier,
         ask: Ask<T>,
     ) -> Result<Found<T>, RingError> {
         let partition = partition_of(key);
@@ -93,7 +103,7 @@ impl Ring {
             partition,
             ask,
             given_up: targets.given_up.len(),
-            queue: self.queue(&view, &targets, avoid),
+            queue: self.queue(&view, &targets, earlier),
             pending: FuturesUnordered::new(),
             waiting: BTreeMap::new(),
             tally: Tally::default(),
@@ -105,6 +115,16 @@ impl Ring {
         race.run(deadline(self.shared.limits.open_timeout)).await
     }
 
+    /// Takes a hedge out of the budget, if there is one.
+    pub(super) fn may_hedge(&self) -> bool {
+        let spent = self.shared.budget.lock().unwrap_or_else(PoisonError::into_inner).spend();
+        if spent {
+            self.shared.counters.hedges.fetch_add(1, Ordering::Relaxed);
+            metrics::counter!("triton_ring_hedges_total").increment(1);
+        }
+        spent
+    }
+
     /// When to hedge, and when to pass over a silent replica.
     fn delays(&self) -> (Duration, Duration) {
         let limits = &self.shared.limits;
@@ -113,7 +133,7 @@ impl Ring {
         (hedge_delay, (p95 * 4).max(limits.patience_min).min(limits.patience_max))
     }
 
-    fn queue(&self, view: &View, targets: &ReadTargets, avoid: Option<NodeId>) -> VecDeque<(Arc<Peer>, Home)> {
+    fn queue(&self, view: &View, targets: &ReadTargets, earlier: Earlier) -> VecDeque<(Arc<Peer>, Home)> {
         let now = Instant::now();
         let zone = self.shared.limits.zone.as_deref();
         let replica = |(node, home): &(NodeId, Home)| {
@@ -124,13 +144,14 @@ impl Ring {
                 home: *home,
                 open: peer.is_open(),
                 remote: zone.is_some_and(|zone| zone != peer.zone),
-                avoid: avoid == Some(*node),
+                avoid: earlier == Earlier::Failed(*node),
                 latency_us,
                 in_flight,
                 chance: self.shared.peers.chance(),
             })
         };
-        let mut replicas: Vec<Replica> = targets.nodes.iter().filter_map(replica).collect();
+        let mut replicas: Vec<Replica> =
+            targets.nodes.iter().filter(|(node, _)| earlier != Earlier::Giving(*node)).filter_map(replica).collect();
         order::sort(&mut replicas);
         replicas.into_iter().filter_map(|r| view.peer(r.node).map(|peer| (Arc::clone(peer), r.home))).collect()
     }
@@ -181,24 +202,16 @@ impl<T: Send + 'static> Race<'_, T> {
             return;
         }
         self.hedged = true;
-        if self.ring.shared.budget.lock().unwrap_or_else(PoisonError::into_inner).spend() {
+        if self.ring.may_hedge() {
             self.launch(Why::Hedge);
         }
     }
 
     fn launch(&mut self, why: Why) {
         let Some((peer, home)) = self.queue.pop_front() else { return };
-        let counters = &self.ring.shared.counters;
-        match why {
-            Why::First => {}
-            Why::Failover => {
-                counters.failovers.fetch_add(1, Ordering::Relaxed);
-                metrics::counter!("triton_ring_failovers_total").increment(1);
-            }
-            Why::Hedge => {
-                counters.hedges.fetch_add(1, Ordering::Relaxed);
-                metrics::counter!("triton_ring_hedges_total").increment(1);
-            }
+        if why == Why::Failover {
+            self.ring.shared.counters.failovers.fetch_add(1, Ordering::Relaxed);
+            metrics::counter!("triton_ring_failovers_total").increment(1);
         }
         tracing::trace!(node.id = %peer.node, blob.key = %self.key, ?why, "ask");
         let (node, flight, started) = (peer.node, peer.fly(), Instant::now());

@@ -33,7 +33,15 @@ impl RateWatch {
     /// so that a cluster that is slow as a whole still makes progress.
     pub(super) fn new(limits: &RingLimits, resumes: u32) -> Self {
         let window = limits.silence_max.saturating_mul(1 << resumes.min(4));
-        let bytes_per_second_min = limits.bytes_per_second_min >> (2 * resumes.min(31));
+        Self::of(window, limits.bytes_per_second_min >> (2 * resumes.min(31)))
+    }
+
+    /// For a source that is left where another answers soon, although what it gives plays.
+    pub(super) fn brisk(limits: &RingLimits) -> Self {
+        Self::of(limits.silence_max, limits.bytes_per_second_brisk.max(limits.bytes_per_second_min))
+    }
+
+    fn of(window: Duration, bytes_per_second_min: u64) -> Self {
         let window_ms = u64::try_from((window / TRICKLE_PART).as_millis()).unwrap_or(u64::MAX);
         // At least one byte: silence is never enough.
         let window_bytes_min = (bytes_per_second_min.saturating_mul(window_ms) / 1_000).max(1);
@@ -144,6 +152,13 @@ mod tests {
             let (mut watch, pause) = (RateWatch::new(&limits(), 0), Duration::from_millis(pause_ms));
             assert!(!is_kept(&mut watch, 40 * KIB * pause_ms / 1_000, pause), "{pause_ms} ms");
         }
+    }
+
+    #[test]
+    fn what_plays_need_not_be_brisk() {
+        let is_brisk = |kib: u64| is_kept(&mut RateWatch::brisk(&limits()), kib * KIB / 20, PAUSE / 2);
+        assert_eq!([2_048, 512].map(is_brisk), [true, false]);
+        assert!(is_kept(&mut RateWatch::new(&limits(), 0), 512 * KIB / 20, PAUSE / 2));
     }
 
     #[test]

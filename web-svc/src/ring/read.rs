@@ -7,14 +7,14 @@ use futures_util::{TryStreamExt, future::BoxFuture};
 use http::StatusCode;
 use tokio::time::Instant;
 use triton_api::{
-    BlobHash, BlobKey, NodeId, Problem, ProblemType,
+    BlobHash, BlobKey, Problem, ProblemType,
     client::{BlobRead, ClientError, NodeClient},
 };
 
 use super::{
     Ring,
     error::RingError,
-    race::{Ask, Found},
+    race::{Ask, Earlier, Found},
     stream::{Care, Reader, RingStream},
 };
 
@@ -74,7 +74,7 @@ impl Ring {
     #[tracing::instrument(level = "debug", skip_all, fields(blob.key = %key))]
     async fn open_with(&self, key: &BlobKey, part: Option<Range<u64>>, care: Care) -> Result<RingRead, RingError> {
         let started = Instant::now();
-        let opened = self.find(key, part.clone(), None, None).await;
+        let opened = self.find(key, part.clone(), None, Earlier::Nobody).await;
         let outcome = opened.as_ref().map_or_else(RingError::outcome, |_| "ok");
         metrics::counter!("triton_ring_reads_total", "outcome" => outcome).increment(1);
         metrics::histogram!("triton_ring_read_head_seconds").record(started.elapsed().as_secs_f64());
@@ -126,7 +126,7 @@ impl Ring {
                 Ok(BlobHead { hash, total_bytes })
             })
         });
-        self.ask(key, None, ask).await.map(|found| found.answer)
+        self.ask(key, Earlier::Nobody, ask).await.map(|found| found.answer)
     }
 
     /// Opens a part on some replica; where `hash` is given, on one whose copy has it.
@@ -135,7 +135,7 @@ impl Ring {
         key: &BlobKey,
         part: Option<Range<u64>>,
         hash: Option<BlobHash>,
-        avoid: Option<NodeId>,
+        earlier: Earlier,
     ) -> Result<Found<BlobRead>, RingError> {
         if part.as_ref().is_some_and(Range::is_empty) {
             return Err(RingError::Range { key: key.clone() });
@@ -152,6 +152,6 @@ impl Ring {
                 Ok(read)
             })
         });
-        self.ask(key, avoid, ask).await
+        self.ask(key, earlier, ask).await
     }
 }

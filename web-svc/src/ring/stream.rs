@@ -22,7 +22,7 @@ use super::{
     degraded::DegradedPartition,
     error::RingError,
     peer::{Flight, Peer},
-    race::Found,
+    race::{Earlier, Found},
     rate::RateWatch,
 };
 
@@ -95,6 +95,8 @@ pub(super) struct Reader {
     check: Check,
     source: Source,
     watch: RateWatch,
+    /// Until the read has hedged in mid-stream.
+    brisk: Option<RateWatch>,
     resumes: u32,
     bytes: metrics::Counter,
 }
@@ -102,7 +104,7 @@ pub(super) struct Reader {
 impl Reader {
     pub(super) fn new(ring: Ring, key: BlobKey, range: Range<u64>, care: Care, found: Found<BlobRead>) -> Self {
         let check = Check::of(&found.answer, &range, care);
-        let watch = RateWatch::new(&ring.shared.limits, 0);
+        let (watch, brisk) = (RateWatch::new(&ring.shared.limits, 0), RateWatch::brisk(&ring.shared.limits));
         Self {
             ring,
             key,
@@ -111,6 +113,7 @@ impl Reader {
             check,
             source: found.into(),
             watch,
+            brisk: Some(brisk),
             resumes: 0,
             bytes: metrics::counter!("triton_ring_bytes_total", "direction" => "read"),
         }
@@ -131,9 +134,11 @@ impl Reader {
         loop {
             // The time runs only while the consumer waits: a slow consumer is no slow replica.
             let asked = Instant::now();
-            let given = timeout(self.watch.patience(), self.source.chunks.next()).await;
-            let bytes = if let Ok(Some(Ok(chunk))) = &given { chunk.len() as u64 } else { 0 };
-            self.watch.note(asked.elapsed(), bytes);
+            let patience = self.brisk.iter().chain([&self.watch]).map(RateWatch::patience).min();
+            let given = timeout(patience.unwrap_or_default(), self.source.chunks.next()).await;
+            let (waited, bytes) =
+                (asked.elapsed(), if let Ok(Some(Ok(chunk))) = &given { chunk.len() as u64 } else { 0 });
+            self.brisk.iter_mut().chain([&mut self.watch]).for_each(|watch| watch.note(waited, bytes));
             let trickles = given.is_err() && self.watch.trickles();
             let why = match given {
                 Ok(Some(Ok(chunk))) if chunk.is_empty() => continue,
@@ -143,6 +148,10 @@ impl Reader {
                 Ok(Some(Ok(_))) => "more bytes than announced".to_owned(),
                 Ok(Some(Err(error))) => error.to_string(),
                 Ok(None) => "the answer ended early".to_owned(),
+                Err(_) if !self.watch.patience().is_zero() => {
+                    self.hurry().await;
+                    continue;
+                }
                 Err(_) => self.watch.complaint(),
             };
             match self.resume(&why).await {
@@ -167,20 +176,42 @@ impl Reader {
         Ok(chunk)
     }
 
+    /// Hedges in mid-stream, once: goes on from another replica if one answers soon, else from the same.
+    async fn hurry(&mut self) {
+        self.brisk = None;
+        let (limits, peer) = (&self.ring.shared.limits, &self.source.peer);
+        peer.was_slower_than(self.watch.window());
+        if !self.ring.may_hedge() {
+            return;
+        }
+        let found = self.ring.find(&self.key, Some(self.rest.clone()), Some(self.hash), Earlier::Giving(peer.node));
+        if let Ok(Ok(found)) = timeout(limits.patience_min, found).await {
+            tracing::debug!(node.id = %peer.node, blob.key = %self.key, offset = self.rest.start, "hedges in mid-stream");
+            self.watch = RateWatch::new(limits, self.resumes);
+            self.source = found.into();
+            self.count_resume();
+        }
+    }
+
+    fn count_resume(&self) {
+        self.ring.shared.counters.resumes.fetch_add(1, Ordering::Relaxed);
+        metrics::counter!("triton_ring_resumes_total").increment(1);
+    }
+
     async fn resume(&mut self, why: &str) -> Result<(), RingError> {
         let node = self.source.peer.node;
         self.source.peer.failed(why, self.watch.window());
-        self.watch = RateWatch::new(&self.ring.shared.limits, self.resumes + 1);
+        (self.brisk, self.watch) = (None, RateWatch::new(&self.ring.shared.limits, self.resumes + 1));
         if self.resumes >= self.ring.shared.limits.resumes_max {
             let detail = format!("{} resumes, the last after node {node}: {why}", self.resumes);
             return Err(RingError::Unavailable { operation: "read", key: self.key.clone(), detail });
         }
         self.resumes += 1;
-        self.ring.shared.counters.resumes.fetch_add(1, Ordering::Relaxed);
-        metrics::counter!("triton_ring_resumes_total").increment(1);
+        self.count_resume();
         tracing::debug!(node.id = %node, blob.key = %self.key, offset = self.rest.start, why, "resumes elsewhere");
         self.ring.suspect(&self.key, &self.source.peer);
-        self.source = self.ring.find(&self.key, Some(self.rest.clone()), Some(self.hash), Some(node)).await?.into();
+        self.source =
+            self.ring.find(&self.key, Some(self.rest.clone()), Some(self.hash), Earlier::Failed(node)).await?.into();
         Ok(())
     }
 }

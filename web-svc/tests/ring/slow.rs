@@ -7,7 +7,7 @@ use futures_util::TryStreamExt;
 use tokio::time::Instant;
 use triton_api::BlobKey;
 use triton_testkit::Fault;
-use web_svc::ring::RingLimits;
+use web_svc::ring::{RingCounters, RingLimits};
 
 use crate::cluster::{Cluster, MIB, TestNode, content, key, limits};
 
@@ -55,6 +55,42 @@ async fn trickle_is_resumed_elsewhere_and_asked_after_others_from_then_on() {
         assert!(read_past(slow, &cluster, &key).await == content);
     }
     assert_eq!(slow.proxy.reads(), reads, "its quick heads do not make up for it");
+}
+
+/// Reads a blob whose node gives no more than 256 KiB/s from the first bytes on; answers how many bytes of it came from there then.
+async fn read_from_sluggish(limits: RingLimits) -> (u64, RingCounters) {
+    let cluster = Cluster::start_with(4, 3, limits).await;
+    let (key, content) = (key("a/b"), content(1, 4 * MIB));
+    cluster.put_everywhere(&key, &content).await;
+    let [first, others @ ..] = &cluster.holders(&key)[..] else { panic!("no holders") };
+    let others_are = |fault| others.iter().for_each(|id| cluster.node(*id).proxy.fault(fault));
+    others_are(Fault::Stall);
+    let mut read = cluster.ring.open(&key, None).await.unwrap();
+    let mut found = read.stream.try_next().await.unwrap().unwrap().to_vec();
+    others_are(Fault::None);
+    let sluggish = &cluster.node(*first).proxy;
+    sluggish.fault(Fault::Delay(Duration::from_millis(64)));
+    let before = cluster.ring.counters();
+    while let Some(chunk) = read.stream.try_next().await.unwrap() {
+        found.extend_from_slice(&chunk);
+        if before.hedges == cluster.ring.counters().hedges && sluggish.answer_bytes() > MIB as u64 {
+            // Not left in four seconds: it is not going to be.
+            sluggish.fault(Fault::None);
+        }
+    }
+    assert!(content == found);
+    let after = cluster.ring.counters();
+    let [hedges, resumes] = [after.hedges - before.hedges, after.resumes - before.resumes];
+    (sluggish.answer_bytes(), RingCounters { hedges, resumes, ..after })
+}
+
+#[tokio::test]
+async fn what_plays_but_could_come_quicker_is_left_once_within_the_hedge_budget() {
+    let (bytes, counters) = read_from_sluggish(limits()).await;
+    assert!(bytes < MIB as u64, "{bytes}");
+    assert_eq!((counters.hedges, counters.resumes), (1, 1), "{counters:?}");
+    let (_, counters) = read_from_sluggish(RingLimits { hedge_percent: 0, hedge_burst: 0, ..limits() }).await;
+    assert_eq!((counters.hedges, counters.resumes), (0, 0), "{counters:?}");
 }
 
 #[tokio::test]
