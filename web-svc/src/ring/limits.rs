@@ -61,7 +61,8 @@ pub struct RingLimits {
     pub silence_max: Duration,
     /// So does one that gives less than this while it is waited for, over [`Self::silence_max`]; a quarter with each resume.
     pub bytes_per_second_min: u64,
-    /// One that gives less than this is left once, where the hedge budget allows it and another answers soon.
+    /// One that gives less than this over a third of [`Self::silence_max`] is left, twice at most, where the hedge budget allows it
+    /// and another holder answers within [`Self::patience_min`].
     pub bytes_per_second_brisk: u64,
     /// Resumes of one stream.
     pub resumes_max: u32,

@@ -73,11 +73,11 @@ pub struct Ring {
 /// What happened on the ring since this process started.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RingCounters {
-    /// Questions (opens, heads and resumes) put to the ring.
+    /// Questions (opens, heads, resumes and hedges in mid-stream) put to the ring.
     pub questions: u64,
     /// Requests beyond the first of a question, because a replica failed, had nothing or kept silent.
     pub failovers: u64,
-    /// Requests beyond the first, because it took longer than usual or gave what plays, but not quickly.
+    /// Requests beyond the first of a question or a stream, because that one took longer than usual.
     pub hedges: u64,
     /// Streams that went on from another replica.
     pub resumes: u64,

@@ -42,7 +42,7 @@ pub(super) enum Earlier {
     Nobody,
     /// It has just failed: it comes last.
     Failed(NodeId),
-    /// It goes on giving: it is not asked.
+    /// It goes on giving, but slowly: a hedge asks the other holders that are well.
     Giving(NodeId),
 }
 
@@ -95,6 +95,11 @@ impl Ring {
         let view = self.view();
         let targets = ReadTargets::of(&view.record, partition, self.shared.limits.strangers_max);
         let (hedge_delay, patience) = self.delays();
+        let queue = self.queue(&view, &targets, earlier);
+        if matches!(earlier, Earlier::Giving(_)) && (queue.is_empty() || !self.spend_hedge()) {
+            let detail = "no other replica may be asked".to_owned();
+            return Err(RingError::Unavailable { operation: "hedge", key: key.clone(), detail });
+        }
         self.shared.counters.questions.fetch_add(1, Ordering::Relaxed);
         self.shared.budget.lock().unwrap_or_else(PoisonError::into_inner).earn();
         let race = Race {
@@ -103,7 +108,7 @@ impl Ring {
             partition,
             ask,
             given_up: targets.given_up.len(),
-            queue: self.queue(&view, &targets, earlier),
+            queue,
             pending: FuturesUnordered::new(),
             waiting: BTreeMap::new(),
             tally: Tally::default(),
@@ -116,7 +121,7 @@ impl Ring {
     }
 
     /// Takes a hedge out of the budget, if there is one.
-    pub(super) fn may_hedge(&self) -> bool {
+    fn spend_hedge(&self) -> bool {
         let spent = self.shared.budget.lock().unwrap_or_else(PoisonError::into_inner).spend();
         if spent {
             self.shared.counters.hedges.fetch_add(1, Ordering::Relaxed);
@@ -150,8 +155,11 @@ impl Ring {
                 chance: self.shared.peers.chance(),
             })
         };
-        let mut replicas: Vec<Replica> =
-            targets.nodes.iter().filter(|(node, _)| earlier != Earlier::Giving(*node)).filter_map(replica).collect();
+        let may_help = |r: &Replica| match earlier {
+            Earlier::Nobody | Earlier::Failed(_) => true,
+            Earlier::Giving(node) => r.node != node && !r.open && r.home != Home::Stranger,
+        };
+        let mut replicas: Vec<Replica> = targets.nodes.iter().filter_map(replica).filter(may_help).collect();
         order::sort(&mut replicas);
         replicas.into_iter().filter_map(|r| view.peer(r.node).map(|peer| (Arc::clone(peer), r.home))).collect()
     }
@@ -202,7 +210,7 @@ impl<T: Send + 'static> Race<'_, T> {
             return;
         }
         self.hedged = true;
-        if self.ring.may_hedge() {
+        if self.ring.spend_hedge() {
             self.launch(Why::Hedge);
         }
     }

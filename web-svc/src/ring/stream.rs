@@ -26,6 +26,9 @@ use super::{
     rate::RateWatch,
 };
 
+/// Hedges of one stream.
+const HEDGES_MAX: u32 = 2;
+
 /// The bytes of a [`RingRead`](super::RingRead). Ends after an error.
 pub type RingStream = BoxStream<'static, Result<Bytes, RingError>>;
 
@@ -95,8 +98,9 @@ pub(super) struct Reader {
     check: Check,
     source: Source,
     watch: RateWatch,
-    /// Until the read has hedged in mid-stream.
+    /// While the stream may hedge.
     brisk: Option<RateWatch>,
+    hedges: u32,
     resumes: u32,
     bytes: metrics::Counter,
 }
@@ -114,6 +118,7 @@ impl Reader {
             source: found.into(),
             watch,
             brisk: Some(brisk),
+            hedges: 0,
             resumes: 0,
             bytes: metrics::counter!("triton_ring_bytes_total", "direction" => "read"),
         }
@@ -134,8 +139,9 @@ impl Reader {
         loop {
             // The time runs only while the consumer waits: a slow consumer is no slow replica.
             let asked = Instant::now();
-            let patience = self.brisk.iter().chain([&self.watch]).map(RateWatch::patience).min();
-            let given = timeout(patience.unwrap_or_default(), self.source.chunks.next()).await;
+            let patience = self.watch.patience();
+            let patience = self.brisk.as_ref().map_or(patience, |brisk| brisk.patience().min(patience));
+            let given = timeout(patience, self.source.chunks.next()).await;
             let (waited, bytes) =
                 (asked.elapsed(), if let Ok(Some(Ok(chunk))) = &given { chunk.len() as u64 } else { 0 });
             self.brisk.iter_mut().chain([&mut self.watch]).for_each(|watch| watch.note(waited, bytes));
@@ -148,8 +154,8 @@ impl Reader {
                 Ok(Some(Ok(_))) => "more bytes than announced".to_owned(),
                 Ok(Some(Err(error))) => error.to_string(),
                 Ok(None) => "the answer ended early".to_owned(),
-                Err(_) if !self.watch.patience().is_zero() => {
-                    self.hurry().await;
+                Err(_) if self.brisk.is_some() && !self.watch.patience().is_zero() => {
+                    self.hedge().await;
                     continue;
                 }
                 Err(_) => self.watch.complaint(),
@@ -176,21 +182,22 @@ impl Reader {
         Ok(chunk)
     }
 
-    /// Hedges in mid-stream, once: goes on from another replica if one answers soon, else from the same.
-    async fn hurry(&mut self) {
-        self.brisk = None;
-        let (limits, peer) = (&self.ring.shared.limits, &self.source.peer);
-        peer.was_slower_than(self.watch.window());
-        if !self.ring.may_hedge() {
-            return;
-        }
+    /// Goes on from another replica if one answers soon, else from the same.
+    async fn hedge(&mut self) {
+        let (limits, peer, asked) = (&self.ring.shared.limits, &self.source.peer, Instant::now());
         let found = self.ring.find(&self.key, Some(self.rest.clone()), Some(self.hash), Earlier::Giving(peer.node));
-        if let Ok(Ok(found)) = timeout(limits.patience_min, found).await {
-            tracing::debug!(node.id = %peer.node, blob.key = %self.key, offset = self.rest.start, "hedges in mid-stream");
-            self.watch = RateWatch::new(limits, self.resumes);
-            self.source = found.into();
-            self.count_resume();
-        }
+        let Ok(Ok(found)) = timeout(limits.patience_min, found).await else {
+            self.brisk = None;
+            self.watch.note(asked.elapsed(), 0);
+            return;
+        };
+        tracing::debug!(node.id = %peer.node, blob.key = %self.key, offset = self.rest.start, "hedges in mid-stream");
+        peer.was_slower_than(self.watch.window());
+        self.hedges += 1;
+        self.brisk = (self.hedges < HEDGES_MAX).then(|| RateWatch::brisk(limits));
+        self.watch = RateWatch::new(limits, self.resumes);
+        self.source = found.into();
+        self.count_resume();
     }
 
     fn count_resume(&self) {

@@ -7,7 +7,7 @@ use futures_util::TryStreamExt;
 use tokio::time::Instant;
 use triton_api::BlobKey;
 use triton_testkit::Fault;
-use web_svc::ring::{RingCounters, RingLimits};
+use web_svc::ring::RingLimits;
 
 use crate::cluster::{Cluster, MIB, TestNode, content, key, limits};
 
@@ -57,40 +57,58 @@ async fn trickle_is_resumed_elsewhere_and_asked_after_others_from_then_on() {
     assert_eq!(slow.proxy.reads(), reads, "its quick heads do not make up for it");
 }
 
-/// Reads a blob whose node gives no more than 256 KiB/s from the first bytes on; answers how many bytes of it came from there then.
-async fn read_from_sluggish(limits: RingLimits) -> (u64, RingCounters) {
+/// Limits under which streams hedge, and heads do not.
+fn brisk() -> RingLimits {
+    RingLimits { bytes_per_second_brisk: MIB as u64, hedge_delay_min: Duration::from_secs(20), ..limits() }
+}
+
+/// Reads a blob whose node gives 250 KiB/s from the first bytes on while the others do as told; answers the hedges and resumes.
+async fn read_from_sluggish(limits: RingLimits, others: Fault) -> [u64; 2] {
     let cluster = Cluster::start_with(4, 3, limits).await;
     let (key, content) = (key("a/b"), content(1, 4 * MIB));
     cluster.put_everywhere(&key, &content).await;
-    let [first, others @ ..] = &cluster.holders(&key)[..] else { panic!("no holders") };
-    let others_are = |fault| others.iter().for_each(|id| cluster.node(*id).proxy.fault(fault));
-    others_are(Fault::Stall);
     let mut read = cluster.ring.open(&key, None).await.unwrap();
     let mut found = read.stream.try_next().await.unwrap().unwrap().to_vec();
-    others_are(Fault::None);
-    let sluggish = &cluster.node(*first).proxy;
-    sluggish.fault(Fault::Delay(Duration::from_millis(64)));
-    let before = cluster.ring.counters();
-    while let Some(chunk) = read.stream.try_next().await.unwrap() {
-        found.extend_from_slice(&chunk);
-        if before.hedges == cluster.ring.counters().hedges && sluggish.answer_bytes() > MIB as u64 {
-            // Not left in four seconds: it is not going to be.
-            sluggish.fault(Fault::None);
-        }
+    for node in &cluster.nodes {
+        let gives = node.proxy.reads() > 0;
+        node.proxy.fault(if gives { Fault::Delay(Duration::from_millis(64)) } else { others });
     }
+    let heal = async {
+        // Whoever hedges has done so by then; the rest need not take its time.
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        cluster.nodes.iter().for_each(|node| node.proxy.fault(Fault::None));
+    };
+    let rest = async {
+        while let Some(chunk) = read.stream.try_next().await.unwrap() {
+            found.extend_from_slice(&chunk);
+        }
+    };
+    tokio::join!(heal, rest);
     assert!(content == found);
-    let after = cluster.ring.counters();
-    let [hedges, resumes] = [after.hedges - before.hedges, after.resumes - before.resumes];
-    (sluggish.answer_bytes(), RingCounters { hedges, resumes, ..after })
+    let counters = cluster.ring.counters();
+    [counters.hedges, counters.resumes]
 }
 
 #[tokio::test]
-async fn what_plays_but_could_come_quicker_is_left_once_within_the_hedge_budget() {
-    let (bytes, counters) = read_from_sluggish(limits()).await;
-    assert!(bytes < MIB as u64, "{bytes}");
-    assert_eq!((counters.hedges, counters.resumes), (1, 1), "{counters:?}");
-    let (_, counters) = read_from_sluggish(RingLimits { hedge_percent: 0, hedge_burst: 0, ..limits() }).await;
-    assert_eq!((counters.hedges, counters.resumes), (0, 0), "{counters:?}");
+async fn what_plays_but_could_come_quicker_is_left_within_the_hedge_budget() {
+    let patient =
+        RingLimits { patience_min: Duration::from_secs(20), patience_max: Duration::from_secs(20), ..brisk() };
+    assert_eq!(read_from_sluggish(patient.clone(), Fault::None).await, [1, 1]);
+    let poor = RingLimits { hedge_percent: 0, hedge_burst: 0, ..patient };
+    assert_eq!(read_from_sluggish(poor, Fault::None).await, [0, 0]);
+}
+
+#[tokio::test]
+async fn what_plays_goes_on_where_nobody_else_answers_soon() {
+    assert_eq!(read_from_sluggish(brisk(), Fault::Stall).await, [1, 0]);
+}
+
+#[tokio::test]
+async fn stream_hedges_twice_at_most() {
+    let sluggish = Fault::Delay(Duration::from_millis(64));
+    let patient =
+        RingLimits { patience_min: Duration::from_secs(20), patience_max: Duration::from_secs(20), ..brisk() };
+    assert_eq!(read_from_sluggish(patient, sluggish).await, [2, 2]);
 }
 
 #[tokio::test]
